@@ -1,0 +1,1 @@
+"""Off the device: turn a catalogue of photos into a bundle that the daemon runs. May import edge; never builder."""
