@@ -52,7 +52,7 @@ class GateError(ShelfedgeError):
     exit_code = 3
 
 
-class RuntimeFault(ShelfedgeError):
+class RuntimeFault(ShelfedgeError):  # noqa: N818  # a branch of the tree, named for who acts on it
     """The machine or its surroundings failed; trying again later may help."""
 
 

@@ -1,0 +1,77 @@
+"""What `edge-build` leaves for `edge-calibrate`: a sealed folder with the quantised graph and what is known about it.
+
+The graph takes uint8 (N, H, W, 3) BGR crops as input `images` and returns float32 (N, F) as output `features`, rows of
+unit length: colour order, normalisation and layout are inside it, so only the resize is left to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from edge.errors import BundleError
+from edge.sealed import open_sealed, write_sealed
+
+__all__ = ["GRAPH", "KIND", "BuildFolder", "BuildInfo", "InputSpec", "read_build", "write_build"]
+
+KIND, SCHEMA = "build", 1
+GRAPH = "model.cpu.onnx"
+
+
+class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a crop becomes the engine's input: resized with OpenCV to height x width by `resize`.
+
+    stretch: both sides freely. letterbox: aspect kept, padded with grey 127. crop: aspect kept, the middle cut out.
+    """
+
+    height_px: int
+    width_px: int
+    resize: str
+
+
+class BuildInfo(Struct, frozen=True, kw_only=True):
+    """The manifest content of a build folder. `backbone_sha256` is of the ONNX file that was given."""
+
+    engine: str
+    backbone: str
+    backbone_sha256: str
+    input: InputSpec
+    feature_dimension: int
+    max_batch: int
+    taps: tuple[str, ...]
+    device: str
+    images: int
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFolder:
+    """A verified build: its id, its folder, its information and the path of its graph."""
+
+    id: str
+    path: Path
+    info: BuildInfo
+    graph: Path
+
+
+@contextmanager
+def write_build(path: Path, content: dict[str, Any]) -> Iterator[Path]:
+    """Yield a folder to put GRAPH into and seal it; `content` (of BuildInfo) may be filled inside the block."""
+    with write_sealed(path, KIND, SCHEMA, content) as staging:
+        yield staging
+
+
+def read_build(path: Path) -> BuildFolder:
+    """Verify and read a build folder; raises BundleError naming the file."""
+    sealed = open_sealed(path, KIND, SCHEMA)
+    try:
+        info = msgspec.convert(dict(sealed.content), BuildInfo)
+    except msgspec.ValidationError as error:
+        raise BundleError(f"{path}: build of another version ({error}); run edge-build again") from None
+    return BuildFolder(sealed.id, path, info, sealed.file(GRAPH))

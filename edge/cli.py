@@ -1,0 +1,235 @@
+"""The composition root of the commands on the device: the only file that names concrete adapters."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from edge import messages
+from edge.bundle import Bundle, read_bundle
+from edge.capture import open_camera
+from edge.capture.stills import SUFFIXES, read_still
+from edge.capture.waiting import Backoff
+from edge.command import Parser, run
+from edge.config import CameraConfig, DaemonConfig, Detector, Locate, load_daemon_config
+from edge.daemon import Camera, Daemon, Outgoing
+from edge.engines import EngineSpec, open_engine
+from edge.errors import GateError, InputError
+from edge.health import Health
+from edge.locate import locator_from_config
+from edge.metrics import MetricsServer
+from edge.pipeline import Pipeline
+from edge.ports import Engine, Locator
+from edge.publish.zmq_pub import ZmqPublisher
+from edge.replay.play import compare
+from edge.replay.record import Recorder, read_session
+from edge.types import Decision
+
+__all__ = ["classify", "daemon", "replay"]
+
+log = logging.getLogger("edge")
+
+
+def daemon(argv: Sequence[str] | None = None) -> int:
+    """Run `edge-daemon`."""
+    return run("edge-daemon", _daemon, argv)
+
+
+def classify(argv: Sequence[str] | None = None) -> int:
+    """Run `edge-classify`."""
+    return run("edge-classify", _classify, argv)
+
+
+def replay(argv: Sequence[str] | None = None) -> int:
+    """Run `edge-replay`."""
+    return run("edge-replay", _replay, argv)
+
+
+def _daemon(argv: Sequence[str]) -> int:
+    parser = Parser(
+        "edge-daemon", "Recognise products on cameras and publish decisions.", "edge-daemon --config configs/cart.yaml"
+    )
+    parser.add_argument("--config", type=Path, required=True, help="YAML file; see configs/")
+    parser.add_argument("--check", action="store_true", help="validate configuration and bundle, then exit")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="keep frames and decisions for edge-replay")
+    parser.add_argument(
+        "--await-subscribers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="begin when N subscriptions have come (at most 30 s)",
+    )
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    config = load_daemon_config(arguments.config)
+    bundle = read_bundle(Path(config.bundle))
+    if arguments.check:
+        with _engine(bundle, config.engine.threads):
+            print(
+                f"ok: {arguments.config}, bundle {bundle.id}: {bundle.info.classes} products, engine {bundle.info.engine}"
+            )
+        return 0
+    with _stop_on_signals() as stop, ExitStack() as stack:
+        recorder = stack.enter_context(Recorder(arguments.record, config, bundle.id)) if arguments.record else None
+        _run(config, bundle, recorder, stack, (stop, arguments.await_subscribers))
+    return 0
+
+
+def _run(
+    config: DaemonConfig,
+    bundle: Bundle,
+    recorder: Recorder | None,
+    stack: ExitStack,
+    start: tuple[threading.Event, int],
+) -> None:
+    stop, await_subscribers = start
+    publisher = stack.enter_context(ZmqPublisher(config.publish.decisions, config.publish.high_water_mark))
+    health = Health(started_ns=time.monotonic_ns())
+    sources = [open_camera(camera) for camera in config.cameras]
+    if config.metrics is not None:
+        stack.enter_context(MetricsServer(config.metrics.listen, health, sources, bundle.id))
+    # Cameras open while the engine loads: each is a process of its own.
+    for source in sources:
+        stack.enter_context(source)
+    engine = stack.enter_context(_engine(bundle, config.engine.threads))
+    cameras = [
+        Camera(source, stack.enter_context(_locator(camera.locate, config.engine.threads)), Backoff(seed=number))
+        for number, (source, camera) in enumerate(zip(sources, config.cameras, strict=True))
+    ]
+    origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
+    outgoing = Outgoing(bundle, origin, health, config.publish.format, recorder)
+    if await_subscribers and not publisher.wait_for_subscriptions(await_subscribers, timeout_ms=30_000):
+        log.warning("only %d of %d subscriptions came; beginning", publisher.subscriptions, await_subscribers)
+    log.info("running: device %s, bundle %s, epoch %s", config.device_id, bundle.id, origin.epoch)
+    Daemon(cameras, Pipeline(bundle, engine), publisher, outgoing, time.monotonic_ns).run(stop)
+
+
+def _classify(argv: Sequence[str]) -> int:
+    parser = Parser(
+        "edge-classify",
+        "Decide about still pictures of single products.",
+        "edge-classify --bundle bundles/current --images photos/ --out decisions.jsonl",
+    )
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument(
+        "--images", type=Path, nargs="+", required=True, metavar="PATH", help="pictures, or folders of them"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="one JSON object a line")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of one inference")
+    arguments = parser.parse_args(argv)
+    bundle = read_bundle(arguments.bundle)
+    paths = [path for given in arguments.images for path in _pictures(given)]
+    unreadable = 0
+    staging = arguments.out.with_name(f".{arguments.out.name}.tmp")
+    try:
+        with _engine(bundle, arguments.threads) as engine, staging.open("wb") as out:
+            pipeline = Pipeline(bundle, engine)
+            for path in paths:
+                try:
+                    image = read_still(path)
+                except InputError as error:
+                    unreadable += 1
+                    print(f"edge-classify: warning: {error}", file=sys.stderr)
+                    continue
+                out.write(_decision_line(path, pipeline.decide([image])[0]))
+        os.replace(staging, arguments.out)
+    except OSError as error:
+        raise InputError(f"{arguments.out}: {error.strerror or error}; choose another --out") from None
+    finally:
+        staging.unlink(missing_ok=True)
+    if unreadable == len(paths):
+        raise InputError(f"none of {len(paths)} pictures could be read; expected JPEG, PNG, BMP or WebP")
+    print(
+        f"{len(paths) - unreadable} decisions in {arguments.out}" + (f", {unreadable} unreadable" if unreadable else "")
+    )
+    return 0
+
+
+def _pictures(given: Path) -> Iterator[Path]:
+    """Yield a picture, or the pictures below a folder in sorted order, as the given path joined with the rest."""
+    if given.is_dir():
+        found = sorted(path for path in given.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        if not found:
+            raise InputError(f"{given}: no pictures below this folder; expected {', '.join(sorted(SUFFIXES))}")
+        yield from found
+    elif given.is_file():
+        yield given
+    else:
+        raise InputError(f"{given}: no such file or folder")
+
+
+def _decision_line(path: Path, decision: Decision) -> bytes:
+    line = {
+        "image": str(path),
+        "route": decision.route.value,
+        "sku": decision.sku,
+        "confidence": decision.confidence,
+        "ood_score": decision.ood_score,
+        "candidates": [{"sku": c.sku, "similarity": c.similarity} for c in decision.candidates],
+        "verify_set": decision.verify_set,
+        "reasons": [reason.value for reason in decision.reasons],
+    }
+    return msgspec.json.encode(line) + b"\n"
+
+
+def _replay(argv: Sequence[str]) -> int:
+    parser = Parser(
+        "edge-replay", "Play a recording again; the decisions must be the same.", "edge-replay recordings/monday"
+    )
+    parser.add_argument("recording", type=Path, metavar="DIR", help="folder made by edge-daemon --record")
+    parser.add_argument("--bundle", type=Path, help="another bundle than the recorded one, to see what it changes")
+    arguments = parser.parse_args(argv)
+    session = read_session(arguments.recording)
+    bundle = read_bundle(arguments.bundle or Path(session.bundle))
+    if arguments.bundle is None and bundle.id != session.bundle_id:
+        raise InputError(
+            f"{session.bundle}: bundle {bundle.id}, recorded with {session.bundle_id}; give --bundle to compare with another"
+        )
+    with ExitStack() as stack:
+        engine = stack.enter_context(_engine(bundle, session.threads))
+        locators = {c.id: stack.enter_context(_locator(c.locate, session.threads)) for c in session.cameras}
+        result = compare(arguments.recording, Pipeline(bundle, engine), locators)
+    for difference in result.first:
+        print(difference)
+    print(f"{result.compared} decisions compared, {result.different} differ")
+    if result.different:
+        raise GateError(f"{result.different} of {result.compared} decisions differ, expected none")
+    return 0
+
+
+def _engine(bundle: Bundle, threads: int) -> Engine:
+    info = bundle.info
+    return open_engine(info.engine, bundle.graph, EngineSpec(threads=threads, max_batch=info.max_batch))
+
+
+@contextmanager
+def _locator(config: Locate, threads: int) -> Iterator[Locator]:
+    if isinstance(config, Detector):
+        from edge.engines.detector import open_detector  # noqa: PLC0415  # imports an engine only where one is asked for
+
+        with open_detector(Path(config.model), threads) as model:
+            yield locator_from_config(config, model)
+    else:
+        yield locator_from_config(config)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM and SIGINT set, and put the old handlers back afterwards."""
+    stop = threading.Event()
+    old = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

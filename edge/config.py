@@ -1,0 +1,162 @@
+"""What the daemon is told: YAML -> frozen typed structs. The JSON schema for editors is made from these structs.
+
+Relative paths are relative to the working directory of the command, as in a shell. An unknown key, a duplicate key,
+NaN, a wrong type or a value out of range refuses to start and names file, line and key (`edge.yaml_file`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edge import yaml_file
+from edge.errors import ConfigError
+
+__all__ = ["CameraConfig", "DaemonConfig", "json_schema", "load_daemon_config"]
+
+Identifier: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="letters, digits, dot, dash, underscore; at most 64"
+    ),
+]
+Endpoint: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(tcp://[^\s/]+:[0-9]{1,5}|ipc://\S+)$",
+        description="a ZeroMQ endpoint: tcp://HOST:PORT or ipc://PATH",
+    ),
+]
+Listen: TypeAlias = Annotated[str, Meta(pattern=r"^[^\s:]+:[0-9]{1,5}$", description="HOST:PORT")]
+Milliseconds: TypeAlias = Annotated[int, Meta(ge=1, le=600_000)]
+Fraction: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0)]
+Points: TypeAlias = Annotated[
+    tuple[tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(ge=0)]], ...],
+    Meta(min_length=3, max_length=32, description="[[x, y], ...] in pixels of the frame"),
+]
+
+
+class _Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all configuration: frozen, and unknown keys are errors."""
+
+
+class FullFrame(_Config, frozen=True, tag_field="kind", tag="full_frame"):
+    """The whole frame is one region."""
+
+
+class Slot(_Config, frozen=True):
+    """One fixed facing of a shelf."""
+
+    id: Identifier
+    polygon: Points
+
+
+class Slots(_Config, frozen=True, tag_field="kind", tag="slots"):
+    """Fixed facings; one region for the bounding box of each polygon."""
+
+    slots: Annotated[tuple[Slot, ...], Meta(min_length=1, max_length=256)]
+
+
+class Motion(_Config, frozen=True, tag_field="kind", tag="motion"):
+    """What differs from the learned background (MOG2), for carts and baskets.
+
+    `min_area` and `max_area` are shares of the frame. A region is reported only while it stays where it is, from frame
+    to frame: `steady` is the intersection over union that two frames must reach (0 reports moving things too).
+    `history_frames` is how long the background remembers.
+    """
+
+    min_area: Fraction = 0.01
+    max_area: Fraction = 0.6
+    steady: Fraction = 0.0
+    history_frames: Annotated[int, Meta(ge=10, le=10_000)] = 500
+    max_regions: Annotated[int, Meta(ge=1, le=64)] = 8
+
+
+class Detector(_Config, frozen=True, tag_field="kind", tag="detector"):
+    """An ONNX detector: output boxes (N, 4) as x1, y1, x2, y2 in input pixels and scores (N,) or (N, classes)."""
+
+    model: str
+    min_score: Fraction = 0.3
+    max_overlap: Fraction = 0.5
+    max_regions: Annotated[int, Meta(ge=1, le=256)] = 32
+
+
+Locate: TypeAlias = FullFrame | Slots | Motion | Detector
+
+
+class CameraConfig(_Config, frozen=True):
+    """One camera, file or folder.
+
+    `source`: a device (/dev/video0 or 0), a video file, a folder of pictures, an rtsp:// or http(s):// URL, or a
+    GStreamer pipeline behind `gst: `. Files and folders are never dropped from; a live source drops its oldest frame
+    and counts it. `loop` starts a file or folder again at its end.
+    """
+
+    id: Identifier
+    source: Annotated[str, Meta(min_length=1)]
+    loop: bool = False
+    locate: Locate = FullFrame()
+    ring_slots: Annotated[int, Meta(ge=2, le=64)] = 4
+    open_timeout_ms: Milliseconds = 10_000
+    read_timeout_ms: Milliseconds = 5_000
+
+
+class PublishConfig(_Config, frozen=True):
+    """Where decisions go. `format` is the payload; the topic table stands in `edge.messages`."""
+
+    decisions: Endpoint
+    format: Annotated[str, Meta(pattern="^(json|msgpack)$")] = "json"
+    high_water_mark: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+
+
+class MetricsConfig(_Config, frozen=True):
+    """Where Prometheus may scrape."""
+
+    listen: Listen
+
+
+class EngineConfig(_Config, frozen=True):
+    """How the engine runs. `threads` are CPU threads of one inference (ONNX Runtime)."""
+
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+
+
+class DaemonConfig(_Config, frozen=True):
+    """All that `edge-daemon --config FILE` reads."""
+
+    device_id: Identifier
+    bundle: Annotated[str, Meta(min_length=1)]
+    cameras: Annotated[tuple[CameraConfig, ...], Meta(min_length=1, max_length=16)]
+    publish: PublishConfig
+    metrics: MetricsConfig | None = None
+    engine: EngineConfig = EngineConfig()
+
+
+def load_daemon_config(path: Path) -> DaemonConfig:
+    """Read and check a daemon configuration; raises ConfigError with file, line and key."""
+    config = yaml_file.load(path, DaemonConfig)
+    _refuse_twice(path, "cameras", (camera.id for camera in config.cameras))
+    for camera in config.cameras:
+        if isinstance(camera.locate, Slots):
+            _refuse_twice(path, f"camera {camera.id}: slots", (slot.id for slot in camera.locate.slots))
+        if isinstance(camera.locate, Motion) and camera.locate.min_area >= camera.locate.max_area:
+            found = f"min_area {camera.locate.min_area}, max_area {camera.locate.max_area}"
+            raise ConfigError(f"{path}: camera {camera.id}: locate: {found}, expected min_area below max_area")
+    return config
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema (2020-12) of a daemon configuration, for editors."""
+    return msgspec.json.schema(DaemonConfig)
+
+
+def _refuse_twice(path: Path, what: str, ids: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for one in ids:
+        if one in seen:
+            raise ConfigError(f"{path}: {what}: the id {one} stands twice; ids must differ")
+        seen.add(one)

@@ -1,0 +1,101 @@
+"""What the daemon counts about itself, and the heartbeat made of it. Time is an argument everywhere.
+
+One place counts; the heartbeat on ZeroMQ and the page for Prometheus both read it, so they cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge import messages
+from edge.ports import FrameSource
+from edge.types import Decision, Route
+
+__all__ = ["LATENCY_BUCKETS_MS", "Health", "percentile"]
+
+WINDOW = 1000  # decisions that the latency percentiles look back on
+RATE_WINDOW_NS = 10_000_000_000  # the rate is that of the last ten seconds
+LATENCY_BUCKETS_MS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+
+
+@dataclass(slots=True)
+class Health:
+    """Counters since the start. All fields only grow, except the windows."""
+
+    started_ns: int
+    frames: int = 0
+    decisions: int = 0
+    publish_dropped: int = 0
+    record_dropped: int = 0
+    routes: Counter[str] = field(default_factory=Counter)
+    tiers: Counter[tuple[str, str]] = field(default_factory=Counter)  # (route, tier of the best candidate)
+    latency_buckets: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BUCKETS_MS) + 1))
+    latency_sum_ms: float = 0.0
+    _latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    _moments_ns: deque[int] = field(default_factory=lambda: deque(maxlen=WINDOW))
+
+    def note(self, decision: Decision, tier: str, latency_ms: float, now_ns: int) -> None:
+        """Count one decision that was published `latency_ms` after its frame was captured."""
+        self.decisions += 1
+        self.routes[decision.route.value] += 1
+        self.tiers[decision.route.value, tier] += 1
+        self.latency_sum_ms += latency_ms
+        self.latency_buckets[sum(latency_ms > bound for bound in LATENCY_BUCKETS_MS)] += 1
+        self._latencies_ms.append(latency_ms)
+        self._moments_ns.append(now_ns)
+
+    def rate_per_s(self, now_ns: int) -> float:
+        """Return the decisions per second over the last ten seconds, or over the last 1,000 if they are fewer."""
+        recent = [moment for moment in self._moments_ns if now_ns - moment <= RATE_WINDOW_NS]
+        span_ns = now_ns - max(recent[0], self.started_ns) if recent else 0
+        return len(recent) / (span_ns / 1e9) if span_ns > 0 else 0.0
+
+    def latency_ms(self, share: float) -> float:
+        """Return a percentile of the last 1,000 latencies in ms; 0 before the first decision."""
+        return percentile(self._latencies_ms, share)
+
+    def message(self, origin: messages.Origin, cameras: Sequence[FrameSource], now_ns: int) -> messages.HealthMessage:
+        """Return the heartbeat."""
+        return messages.HealthMessage(
+            schema=messages.SCHEMA,
+            device_id=origin.device_id,
+            epoch=origin.epoch,
+            seq=origin.take_seq(),
+            bundle_id=origin.bundle_id,
+            uptime_s=(now_ns - self.started_ns) / 1e9,
+            decisions=self.decisions,
+            routes={route.value: self.routes[route.value] for route in Route},
+            decisions_per_s=self.rate_per_s(now_ns),
+            latency_p50_ms=self.latency_ms(0.50),
+            latency_p99_ms=self.latency_ms(0.99),
+            resident_mib=resident_mib(),
+            publish_dropped=self.publish_dropped,
+            cameras=tuple(
+                messages.CameraHealth(
+                    id=camera.camera_id,
+                    state=camera.state,
+                    frames=camera.delivered,
+                    dropped=camera.dropped,
+                    reopened=camera.reopened,
+                )
+                for camera in cameras
+            ),
+        )
+
+
+def percentile(values: Sequence[float] | deque[float], share: float) -> float:
+    """Return the nearest-rank percentile (share in (0, 1]) of `values`; 0 when there are none."""
+    if not values:
+        return 0.0
+    ordered = sorted(values)
+    rank = max(0, -(-int(share * 10_000) * len(ordered) // 10_000) - 1)
+    return ordered[min(rank, len(ordered) - 1)]
+
+
+def resident_mib() -> float:
+    """Return the resident memory of this process in MiB, from /proc (no library, no allocation to speak of)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * 4096 / (1 << 20)

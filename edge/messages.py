@@ -1,0 +1,164 @@
+"""The wire: one versioned schema, encoder and decoder in one file, and the table of topics.
+
+A message is two ZeroMQ frames, [topic, payload]. The payload is JSON (UTF-8) or msgpack of the same structure; the
+first byte tells which: JSON begins with `{`, a msgpack map never does. `(device_id, epoch, seq)` is unique for ever:
+`epoch` is drawn at every start, `seq` counts every message of the publisher from 0 without a gap, so a subscriber that
+takes every topic can count what it missed. Decoding ignores unknown fields, so a newer publisher can add some; `schema`
+changes when a field changes its meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edge.errors import InputError
+
+__all__ = [
+    "SCHEMA",
+    "TOPICS",
+    "Candidate",
+    "DecisionMessage",
+    "HealthMessage",
+    "Origin",
+    "Region",
+    "decode",
+    "encode",
+    "json_schema",
+]
+
+SCHEMA = 1
+
+# topic prefix -> (what it carries, how often, what a subscriber may rely on)
+TOPICS: dict[str, tuple[str, str, str]] = {
+    "decision.": ("DecisionMessage of the camera named behind the dot", "every decision", "lossy: count gaps in seq"),
+    "health": ("HealthMessage", "every second", "lossy: the next one replaces it"),
+}
+
+MAX_PAYLOAD_BYTES = 1 << 20
+Probability: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0)]
+
+
+@dataclass(slots=True)
+class Origin:
+    """Who publishes: device, this start (`epoch`) and bundle, with the counter that numbers every message."""
+
+    device_id: str
+    epoch: str
+    bundle_id: str
+    next_seq: int = 0
+
+    def take_seq(self) -> int:
+        """Return the next number; taken even by a message that is then dropped, so that everybody sees the gap."""
+        seq = self.next_seq
+        self.next_seq += 1
+        return seq
+
+
+class _Message(Struct, frozen=True, kw_only=True):
+    """Base of all structures on the wire."""
+
+
+class Region(_Message, frozen=True):
+    """Where in the frame, in pixels; `label` is the slot id, `motion`, `full_frame` or the detector's label."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    label: str
+
+
+class Candidate(_Message, frozen=True):
+    """A product and the cosine of the crop to its nearest prototype."""
+
+    sku: str
+    similarity: float
+
+
+class DecisionMessage(_Message, frozen=True, tag_field="type", tag="decision"):
+    """One decision about one region of one frame. `confidence` in [0, 1]; `ood_score` higher is stranger."""
+
+    schema: int
+    decision_id: str
+    device_id: str
+    epoch: str
+    seq: int
+    bundle_id: str
+    camera_id: str
+    frame: int
+    captured_monotonic_ns: int
+    captured_utc: str
+    region: Region
+    route: str
+    sku: str | None
+    name: str | None
+    confidence: Probability
+    ood_score: float
+    candidates: tuple[Candidate, ...]
+    verify_set: tuple[str, ...]
+    reasons: tuple[str, ...]
+    latency_ms: float
+
+
+class CameraHealth(_Message, frozen=True):
+    """One camera since the start: its state, and what it delivered and dropped."""
+
+    id: str
+    state: str
+    frames: int
+    dropped: int
+    reopened: int
+
+
+class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
+    """The heartbeat. `routes` counts decisions since the start; latencies are of the last 1,000 decisions."""
+
+    schema: int
+    device_id: str
+    epoch: str
+    seq: int
+    bundle_id: str
+    uptime_s: float
+    decisions: int
+    routes: dict[str, int]
+    decisions_per_s: float
+    latency_p50_ms: float
+    latency_p99_ms: float
+    resident_mib: float
+    publish_dropped: int
+    cameras: tuple[CameraHealth, ...]
+
+
+Message: TypeAlias = DecisionMessage | HealthMessage
+
+_json_decoder = msgspec.json.Decoder(Message)
+_msgpack_decoder = msgspec.msgpack.Decoder(Message)
+_json_encoder = msgspec.json.Encoder()
+_msgpack_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message, form: str) -> bytes:
+    """Return the payload; `form` is `json` or `msgpack`. NaN and infinity must not get here: JSON cannot say them."""
+    return _json_encoder.encode(message) if form == "json" else _msgpack_encoder.encode(message)
+
+
+def decode(payload: bytes) -> Message:
+    """Return the message of a payload in either form; raises InputError for anything else."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise InputError(f"message of {len(payload)} bytes, expected at most {MAX_PAYLOAD_BYTES}")
+    try:
+        message: Message = _json_decoder.decode(payload) if payload[:1] == b"{" else _msgpack_decoder.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"message cannot be read: {error}") from None
+    if message.schema != SCHEMA:
+        raise InputError(f"message of schema {message.schema}, expected {SCHEMA}; update the subscriber")
+    return message
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema (2020-12) of every message."""
+    return msgspec.json.schema(Message)

@@ -1,0 +1,77 @@
+"""Publish on a ZeroMQ XPUB socket: live, lossy by contract, never blocking the frame loop.
+
+A plain PUB socket drops messages without an error. With XPUB_NODROP a full pipe of any subscriber refuses the message
+with EAGAIN instead: nobody gets it, it is counted, and its `seq` is missing for everyone alike. No ZMTP heartbeats: they
+can abort the process of a subscriber that reads too slowly (libzmq 4.3.5); TCP keepalive and the health topic serve.
+Specification: ZeroMQ RFC 29 (PUBSUB).
+"""
+
+from __future__ import annotations
+
+import zmq
+
+from edge.errors import PublishError
+from edge.ports import Publisher
+
+__all__ = ["ZmqPublisher"]
+
+LINGER_MS = 1000
+
+
+class ZmqPublisher(Publisher):
+    """Binds `endpoint` on entry; `high_water_mark` messages may wait for each subscriber."""
+
+    def __init__(self, endpoint: str, high_water_mark: int) -> None:
+        self._endpoint = endpoint
+        self._high_water_mark = high_water_mark
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._socket: zmq.Socket[bytes] | None = None
+        self.subscriptions = 0
+
+    def _open(self) -> None:
+        self._context = zmq.Context(io_threads=1)
+        socket = self._socket = self._context.socket(zmq.XPUB)
+        socket.setsockopt(zmq.XPUB_NODROP, 1)
+        socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        socket.setsockopt(zmq.SNDHWM, self._high_water_mark)
+        socket.setsockopt(zmq.LINGER, LINGER_MS)
+        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        try:
+            socket.bind(self._endpoint)
+        except zmq.ZMQError as error:
+            self._close()
+            message = f"cannot publish on {self._endpoint}: {error.strerror}; free the port or change publish.decisions"
+            raise PublishError(message) from None
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._context is not None:
+            self._context.term()
+            self._context = None
+
+    def _send(self, topic: str, payload: bytes) -> bool:
+        if self._socket is None:
+            raise PublishError("publisher used outside `with`; a bug")
+        self._note_subscriptions(self._socket)
+        try:
+            self._socket.send_multipart([topic.encode(), payload], flags=zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def wait_for_subscriptions(self, count: int, timeout_ms: int) -> bool:
+        """Wait until `count` subscriptions have come; False when they did not within `timeout_ms`."""
+        if self._socket is None:
+            raise PublishError("publisher used outside `with`; a bug")
+        while self.subscriptions < count:
+            if not self._socket.poll(timeout_ms, zmq.POLLIN):
+                return False
+            self._note_subscriptions(self._socket)
+        return True
+
+    def _note_subscriptions(self, socket: zmq.Socket[bytes]) -> None:
+        """Drain what subscribers said: 1 + topic subscribes, 0 + topic unsubscribes."""
+        while socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            self.subscriptions += 1 if socket.recv()[:1] == b"\x01" else -1

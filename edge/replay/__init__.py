@@ -1,0 +1,1 @@
+"""Record what the daemon saw and decided, play it again, compare."""

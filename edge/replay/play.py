@@ -1,0 +1,76 @@
+"""Play a recording through the same stages and compare route by route.
+
+The same bundle on the same kind of machine must give the same decisions: routes, products and regions exactly, scores
+within `TOLERANCE` (a different processor may round the network differently).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+
+from edge.pipeline import Pipeline
+from edge.ports import Locator
+from edge.preprocess import cut
+from edge.replay.record import DECISIONS, read_decisions, read_frames
+from edge.types import Decision, Region
+
+__all__ = ["TOLERANCE", "Comparison", "compare"]
+
+TOLERANCE = 1e-3
+KEPT_DIFFERENCES = 10
+
+
+@dataclass(slots=True)
+class Comparison:
+    """How many decisions were compared, how many differ, and the first few differences in words."""
+
+    compared: int = 0
+    different: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def note(self, difference: str) -> None:
+        """Count one difference."""
+        self.different += 1
+        if len(self.first) < KEPT_DIFFERENCES:
+            self.first.append(difference)
+
+
+def compare(folder: Path, pipeline: Pipeline, locators: Mapping[str, Locator]) -> Comparison:
+    """Replay `folder` and compare with what was recorded; raises InputError for a damaged recording."""
+    result = Comparison()
+    for recorded, replayed in zip_longest(read_decisions(folder / DECISIONS), _replay(folder, pipeline, locators)):
+        result.compared += 1
+        if recorded is None or replayed is None:
+            result.note(
+                f"{'recorded' if replayed is None else 'replayed'} decision {result.compared} has no counterpart"
+            )
+            continue
+        camera, number, region, decision = replayed
+        where = f"camera {recorded.camera_id} frame {recorded.frame}"
+        if (recorded.camera_id, recorded.frame) != (camera, number):
+            result.note(f"{where}: replay is at camera {camera} frame {number}")
+        elif (recorded.region.x, recorded.region.y, recorded.region.width, recorded.region.height) != (
+            region.x,
+            region.y,
+            region.width,
+            region.height,
+        ):
+            result.note(f"{where}: another region")
+        elif (recorded.route, recorded.sku) != (decision.route.value, decision.sku):
+            result.note(f"{where}: {recorded.route} {recorded.sku}, replayed {decision.route.value} {decision.sku}")
+        elif not abs(recorded.confidence - decision.confidence) <= TOLERANCE:
+            result.note(f"{where}: confidence {recorded.confidence:.4f}, replayed {decision.confidence:.4f}")
+    return result
+
+
+def _replay(
+    folder: Path, pipeline: Pipeline, locators: Mapping[str, Locator]
+) -> Iterator[tuple[str, int, Region, Decision]]:
+    for frame in read_frames(folder):
+        regions = locators[frame.camera_id].locate(frame)
+        decisions = pipeline.decide([cut(frame.image, region) for region in regions])
+        for region, decision in zip(regions, decisions, strict=True):
+            yield frame.camera_id, frame.number, region, decision

@@ -1,0 +1,143 @@
+"""A recording: the frames that were decided on and the decisions that were made, for replay.
+
+    session.json       device, bundle (path and id) and the cameras' locators, written first
+    frames.jsonl       one line per frame: camera, number, capture times, file
+    frames/*.png       the pictures, lossless
+    decisions.jsonl    one DecisionMessage (JSON) per line, as published
+
+A frame's line is written after its picture, so every line names a picture that is whole. A disk that fills up ends the
+recording; what was written stays readable. A cut last line (power) is ignored by the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from edge import messages
+from edge.capture.stills import read_still, write_still
+from edge.config import CameraConfig, DaemonConfig
+from edge.errors import InputError, PublishError
+from edge.publish.journal import JournalPublisher
+from edge.types import Frame
+
+__all__ = ["Recorder", "Session", "read_decisions", "read_frames", "read_session"]
+
+SCHEMA = 1
+SESSION, FRAMES, DECISIONS, PICTURES = "session.json", "frames.jsonl", "decisions.jsonl", "frames"
+T = TypeVar("T")
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """What a replay must set up again."""
+
+    schema: int
+    device_id: str
+    bundle: str
+    bundle_id: str
+    threads: int
+    cameras: tuple[CameraConfig, ...]
+
+
+class _FrameLine(Struct, frozen=True, kw_only=True):
+    camera_id: str
+    number: int
+    captured_ns: int
+    captured_wall_ns: int
+    file: str
+
+
+class Recorder:
+    """Writes a recording into an empty or new folder, inside `with`. Raises PublishError when the disk refuses."""
+
+    def __init__(self, folder: Path, config: DaemonConfig, bundle_id: str) -> None:
+        self._folder = folder
+        self._session = Session(
+            schema=SCHEMA,
+            device_id=config.device_id,
+            bundle=str(Path(config.bundle).resolve()),
+            bundle_id=bundle_id,
+            threads=config.engine.threads,
+            cameras=config.cameras,
+        )
+        self._frames = JournalPublisher(folder / FRAMES, topic="frame")
+        self._decisions = JournalPublisher(folder / DECISIONS)
+
+    def __enter__(self) -> Recorder:
+        try:
+            (self._folder / PICTURES).mkdir(parents=True, exist_ok=True)
+            if any((self._folder / name).exists() for name in (SESSION, FRAMES, DECISIONS)):
+                raise InputError(f"{self._folder}: holds a recording already; give --record a new folder")
+            (self._folder / SESSION).write_bytes(msgspec.json.format(msgspec.json.encode(self._session)))
+        except OSError as error:
+            raise PublishError(f"{self._folder}: {error.strerror or error}; give --record a writable folder") from None
+        self._frames.__enter__()
+        self._decisions.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._frames.__exit__(kind, error, trace)
+        self._decisions.__exit__(kind, error, trace)
+
+    def frame(self, frame: Frame) -> None:
+        """Keep one frame."""
+        name = f"{frame.camera_id}-{frame.number:08d}.png"
+        write_still(self._folder / PICTURES / name, frame.image)
+        line = _FrameLine(
+            camera_id=frame.camera_id,
+            number=frame.number,
+            captured_ns=frame.captured_ns,
+            captured_wall_ns=frame.captured_wall_ns,
+            file=name,
+        )
+        self._frames.send("frame", msgspec.json.encode(line))
+
+    def decision(self, message: messages.DecisionMessage) -> None:
+        """Keep one decision."""
+        self._decisions.send(f"decision.{message.camera_id}", messages.encode(message, "json"))
+
+
+def read_session(folder: Path) -> Session:
+    """Return what a recording was made with; raises InputError."""
+    path = folder / SESSION
+    try:
+        session = msgspec.json.decode(path.read_bytes(), type=Session)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise InputError(f"{path}: {error}; expected a folder made by edge-daemon --record") from None
+    if session.schema != SCHEMA:
+        raise InputError(f"{path}: schema {session.schema}, expected {SCHEMA}; record again with this version")
+    return session
+
+
+def read_frames(folder: Path) -> Iterator[Frame]:
+    """Yield the frames in the order in which they were decided on."""
+    for line in _lines(folder / FRAMES, _FrameLine):
+        image = read_still(folder / PICTURES / line.file)
+        yield Frame(line.camera_id, line.number, image, line.captured_ns, line.captured_wall_ns)
+
+
+def read_decisions(path: Path) -> Iterator[messages.DecisionMessage]:
+    """Yield the decisions of a `decisions.jsonl`."""
+    yield from _lines(path, messages.DecisionMessage)
+
+
+def _lines(path: Path, struct: type[T]) -> Iterator[T]:
+    decoder: Any = msgspec.json.Decoder(struct)
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    return  # cut short by a power cut: the line was never whole
+                try:
+                    yield decoder.decode(line)
+                except msgspec.MsgspecError as error:
+                    raise InputError(f"{path}:{number}: {error}; the recording is damaged") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; expected a recording") from None
