@@ -21,7 +21,7 @@ from edge.capture import open_camera
 from edge.capture.stills import SUFFIXES, read_still
 from edge.capture.waiting import Backoff
 from edge.command import Parser, run
-from edge.config import CameraConfig, DaemonConfig, Detector, Locate, load_daemon_config
+from edge.config import DaemonConfig, Detector, Locate, load_daemon_config
 from edge.daemon import Camera, Daemon, Outgoing
 from edge.engines import EngineSpec, open_engine
 from edge.errors import GateError, InputError
@@ -75,9 +75,8 @@ def _daemon(argv: Sequence[str]) -> int:
     bundle = read_bundle(Path(config.bundle))
     if arguments.check:
         with _engine(bundle, config.engine.threads):
-            print(
-                f"ok: {arguments.config}, bundle {bundle.id}: {bundle.info.classes} products, engine {bundle.info.engine}"
-            )
+            what = f"{bundle.info.classes} products, engine {bundle.info.engine}"
+            print(f"ok: {arguments.config}, bundle {bundle.id}: {what}")
         return 0
     with _stop_on_signals() as stop, ExitStack() as stack:
         recorder = stack.enter_context(Recorder(arguments.record, config, bundle.id)) if arguments.record else None
@@ -121,9 +120,7 @@ def _classify(argv: Sequence[str]) -> int:
         "edge-classify --bundle bundles/current --images photos/ --out decisions.jsonl",
     )
     parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument(
-        "--images", type=Path, nargs="+", required=True, metavar="PATH", help="pictures, or folders of them"
-    )
+    parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help="pictures, or folders of them")
     parser.add_argument("--out", type=Path, required=True, help="one JSON object a line")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of one inference")
     arguments = parser.parse_args(argv)
@@ -136,7 +133,7 @@ def _classify(argv: Sequence[str]) -> int:
             pipeline = Pipeline(bundle, engine)
             for path in paths:
                 try:
-                    image = read_still(path)
+                    image = read_still(Path(path))
                 except InputError as error:
                     unreadable += 1
                     print(f"edge-classify: warning: {error}", file=sys.stderr)
@@ -155,22 +152,23 @@ def _classify(argv: Sequence[str]) -> int:
     return 0
 
 
-def _pictures(given: Path) -> Iterator[Path]:
-    """Yield a picture, or the pictures below a folder in sorted order, as the given path joined with the rest."""
-    if given.is_dir():
-        found = sorted(path for path in given.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+def _pictures(given: str) -> Iterator[str]:
+    """Yield a picture, or the pictures below a folder in sorted order: the given path joined with the path below it."""
+    folder = Path(given)
+    if folder.is_dir():
+        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         if not found:
             raise InputError(f"{given}: no pictures below this folder; expected {', '.join(sorted(SUFFIXES))}")
-        yield from found
-    elif given.is_file():
+        yield from (os.path.join(given, path.relative_to(folder)) for path in found)
+    elif folder.is_file():
         yield given
     else:
         raise InputError(f"{given}: no such file or folder")
 
 
-def _decision_line(path: Path, decision: Decision) -> bytes:
+def _decision_line(path: str, decision: Decision) -> bytes:
     line = {
-        "image": str(path),
+        "image": path,
         "route": decision.route.value,
         "sku": decision.sku,
         "confidence": decision.confidence,
@@ -192,9 +190,8 @@ def _replay(argv: Sequence[str]) -> int:
     session = read_session(arguments.recording)
     bundle = read_bundle(arguments.bundle or Path(session.bundle))
     if arguments.bundle is None and bundle.id != session.bundle_id:
-        raise InputError(
-            f"{session.bundle}: bundle {bundle.id}, recorded with {session.bundle_id}; give --bundle to compare with another"
-        )
+        found = f"bundle {bundle.id}, recorded with {session.bundle_id}"
+        raise InputError(f"{session.bundle}: {found}; give --bundle to compare with another")
     with ExitStack() as stack:
         engine = stack.enter_context(_engine(bundle, session.threads))
         locators = {c.id: stack.enter_context(_locator(c.locate, session.threads)) for c in session.cameras}

@@ -40,7 +40,7 @@ class PrototypeTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OodModel:
-    """A score above `threshold` is unknown; `false_unknown_budget` is the share of known crops it was fitted to lose."""
+    """A score above `threshold` is unknown; `false_unknown_budget` is the share of known crops that it costs."""
 
     method: str  # a name of edge.ood
     threshold: float

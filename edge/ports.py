@@ -43,8 +43,8 @@ class _Resource(ABC):  # noqa: B024  # its subclasses, the ports, have the abstr
 class FrameSource(_Resource):
     """One camera, file or folder. `read` never blocks longer than it is told to.
 
-    `state` is opening, running, ended or failed; the counters only grow. `fileno()` becomes readable when a frame may be
-    waiting, so that one thread can wait on many cameras.
+    `state` is opening, running, ended or failed; the counters only grow. `fileno()` becomes readable when a frame may
+    be waiting, so that one thread can wait on many cameras.
     """
 
     camera_id: str

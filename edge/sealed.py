@@ -59,8 +59,8 @@ def write_sealed(path: Path, kind: str, schema: int, content: Mapping[str, Any])
     """Yield a new empty folder to fill; on success seal it and move it to `path` in one step.
 
     An existing folder at `path` is replaced only when it is a sealed folder of the same kind. `content` is read when
-    the block ends, so it may still be filled inside it. Raises InputError when `path` holds something else and PublishError
-    when the disk refuses; what stood at `path` before is then untouched.
+    the block ends, so it may still be filled inside it. Raises InputError when `path` holds something else and
+    PublishError when the disk refuses; what stood at `path` before is then untouched.
     """
     _refuse_foreign(path, kind)
     staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
