@@ -93,12 +93,14 @@ class CameraConfig(_Config, frozen=True):
 
     `source`: a device (/dev/video0 or 0), a video file, a folder of pictures, an rtsp:// or http(s):// URL, or a
     GStreamer pipeline behind `gst: `. Files and folders are never dropped from; a live source drops its oldest frame
-    and counts it. `loop` starts a file or folder again at its end.
+    and counts it. `loop` starts a file or folder again at its end; `realtime` delivers a file at its own frame rate, as
+    a camera would, instead of as fast as it is decided on.
     """
 
     id: Identifier
     source: Annotated[str, Meta(min_length=1)]
     loop: bool = False
+    realtime: bool = False
     locate: Locate = FullFrame()
     ring_slots: Annotated[int, Meta(ge=2, le=64)] = 4
     open_timeout_ms: Milliseconds = 10_000

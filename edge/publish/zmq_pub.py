@@ -2,7 +2,8 @@
 
 A plain PUB socket drops messages without an error. With XPUB_NODROP a full pipe of any subscriber refuses the message
 with EAGAIN instead: nobody gets it, it is counted, and its `seq` is missing for everyone alike. No ZMTP heartbeats:
-they can abort the process of a subscriber that reads too slowly (libzmq 4.3.5); TCP keepalive and the health topic serve.
+they can abort the process of a subscriber that reads too slowly (libzmq 4.3.5); TCP keepalive and the health topic
+serve.
 Specification: ZeroMQ RFC 29 (PUBSUB).
 """
 
@@ -73,6 +74,6 @@ class ZmqPublisher(Publisher):
 
     def _note_subscriptions(self, socket: zmq.Socket[bytes]) -> None:
         """Drain what subscribers said: 1 + topic subscribes, 0 + topic unsubscribes."""
-        while socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        while socket.poll(0, zmq.POLLIN):
             message: bytes = socket.recv()
             self.subscriptions += 1 if message[:1] == b"\x01" else -1

@@ -1,0 +1,61 @@
+# shelfedge. `make demo` shows the product at work, `make test` proves it; both install what they need into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo
+DEMO_SEED := 1
+DEMO_SKUS := 200
+
+.PHONY: help install demo test test-slow check format schemas clean
+
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: .venv/.installed ## make .venv with everything that the demo and the tests need
+
+.venv/.installed: pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "install: found $$($(PYTHON) --version 2>&1), expected Python 3.10 or newer; run make PYTHON=python3.12" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo "install: python's venv module is incomplete; run apt-get install python3-venv" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(DEMO)/bundle/manifest.json $(DEMO)/clip/truth.json ## the whole way from pretrained weights to decisions on a cart clip
+	$(BIN)/python deploy/demo.py --work $(DEMO) --config configs/demo-cart.yaml
+
+$(DEMO)/backbone/efficientnet-lite0.onnx: | .venv/.installed
+	$(BIN)/edge-backbone efficientnet-lite0 --out $(@D)
+
+$(DEMO)/catalogue/render.json: | .venv/.installed
+	$(BIN)/edge-render catalogue --skus $(DEMO_SKUS) --seed $(DEMO_SEED) --out $(@D)
+
+$(DEMO)/clip/truth.json: | .venv/.installed
+	$(BIN)/edge-render clip --skus $(DEMO_SKUS) --seed $(DEMO_SEED) --out $(@D)
+
+$(DEMO)/build/manifest.json: $(DEMO)/backbone/efficientnet-lite0.onnx $(DEMO)/catalogue/render.json
+	$(BIN)/edge-build --model $< --images $(DEMO)/catalogue/reference --device configs/devices/x86-dev.yaml --out $(@D)
+
+$(DEMO)/bundle/manifest.json: $(DEMO)/build/manifest.json $(DEMO)/catalogue/render.json
+	$(BIN)/edge-calibrate --build $(DEMO)/build --catalogue $(DEMO)/catalogue --out $(@D)
+
+test: install ## the whole default suite
+	$(BIN)/python -m pytest
+
+test-slow: install ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow --timeout 1800
+
+check: install ## lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## let ruff lay the code out
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schemas: install ## write the JSON schemas of configuration and messages again
+	$(BIN)/python -m edge.schemas configs/schema
+
+clean: ## remove what make made, except downloads
+	rm -rf .venv $(DEMO) build dist *.egg-info

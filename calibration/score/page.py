@@ -1,0 +1,137 @@
+"""The page of a run: every placed product with its crop, the reference photo of what was decided, route and reasons.
+
+One self-contained HTML file: pictures are embedded, nothing is fetched. Wrong accepts come first, in red: they are the
+one thing that must not happen.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+
+from calibration.score.figures import Figures, Judged
+from edge.capture.stills import read_still
+from edge.errors import InputError
+from edge.replay.record import PICTURES
+from edge.types import Image, Route
+
+__all__ = ["write_page"]
+
+CARDS_PER_ROUTE = 24
+THUMB_PX = 132
+STYLE = files("calibration.score").joinpath("page.css").read_text(encoding="utf-8")
+
+
+def write_page(path: Path, judged: Sequence[Judged], figures: Figures, sources: tuple[Path, Path, str]) -> None:
+    """Write the page; `sources` are the recording's folder, the catalogue's folder and the bundle id."""
+    recording, catalogue, bundle_id = sources
+    parts = [_head(figures, bundle_id)]
+    for title, cards in _sections(judged):
+        if cards:
+            shown = cards[:CARDS_PER_ROUTE]
+            more = f" ({len(shown)} of {len(cards)} products)" if len(cards) > len(shown) else ""
+            parts.append(f"<h2>{title}{more}</h2><div class='cards'>")
+            parts += [_card(one, recording, catalogue) for one in shown]
+            parts.append("</div>")
+    parts.append("</main>")
+    try:
+        path.write_text("\n".join(parts), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; choose another --out") from None
+
+
+def _sections(judged: Sequence[Judged]) -> Iterator[tuple[str, list[Judged]]]:
+    accepted = [one for one in judged if one.decision.route == Route.ACCEPT.value]
+    yield "Accepted and wrong: silent errors", [one for one in accepted if not one.right]
+    yield "Accepted and right", _one_per_event(one for one in accepted if one.right)
+    for route in (Route.VERIFY, Route.REVIEW, Route.UNKNOWN):
+        yield route.value.capitalize(), _one_per_event(one for one in judged if one.decision.route == route.value)
+
+
+def _one_per_event(judged: Iterable[Judged]) -> list[Judged]:
+    """Return the surest decision about each product: a page with every frame of every product tells nothing more."""
+    best: dict[int, Judged] = {}
+    for one in judged:
+        key = one.about.event if one.about else -1 - one.decision.frame // 30
+        if key not in best or one.decision.confidence > best[key].decision.confidence:
+            best[key] = one
+    return list(best.values())
+
+
+def _head(figures: Figures, bundle_id: str) -> str:
+    total = max(figures.decisions, 1)
+    bar = "".join(f"<div class='{r}' style='width:{100 * n / total:.2f}%'></div>" for r, n in figures.routes.items())
+    legend = "".join(f"<i class='{r}'></i>{r} {n} ({100 * n / total:.1f} %)" for r, n in figures.routes.items())
+    boxes = "".join(
+        f"<div class='figure'><b>{value}</b><span>{label}</span></div>"
+        for value, label in (
+            (str(figures.decisions), "decisions"),
+            (f"{100 * figures.automation:.1f} %", "automation rate (enrolled products)"),
+            (
+                f"{100 * figures.silent_error:.2f} %",
+                f"silent errors: {figures.accepted_wrong} of {figures.accepted} accepted",
+            ),
+            (f"{100 * figures.top1_right / max(figures.enrolled, 1):.1f} %", "best candidate right, any route"),
+            (f"{figures.latency_p50_ms:.1f} / {figures.latency_p99_ms:.1f} ms", "latency p50 / p99"),
+        )
+    )
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
+        f"<title>shelfedge decisions</title><style>{STYLE}</style><main><h1>What the cart decided</h1>"
+        f"<p class='lead'>Bundle {html.escape(bundle_id)}, held against the truth of the clip. Synthetic packs.</p>"
+        f"<div class='figures'>{boxes}</div><div class='bar'>{bar}</div><div class='legend'>{legend}</div>"
+    )
+
+
+def _card(one: Judged, recording: Path, catalogue: Path) -> str:
+    decision = one.decision
+    truth = "nothing enrolled" if one.about is None else f"{one.about.kind} {one.about.sku or ''}"
+    verdict = (
+        "<span class='good'>right</span>" if one.right else f"<span class='bad'>truth: {html.escape(truth)}</span>"
+    )
+    wrong = " wrong" if decision.route == Route.ACCEPT.value and not one.right else ""
+    return (
+        f"<div class='card{wrong}'><div class='pair'>"
+        f"<figure><img alt='crop' src='{_crop(one, recording)}'>"
+        f"<figcaption>crop, frame {decision.frame}</figcaption></figure>"
+        f"<figure><img alt='reference' src='{_reference(decision.sku, catalogue)}'>"
+        f"<figcaption>reference of {html.escape(decision.sku or 'none')}</figcaption></figure></div>"
+        f"<div><span class='pill {decision.route}'>{decision.route}</span> "
+        f"<span class='name'>{html.escape(decision.name or 'no candidate')}</span></div>"
+        f"<div class='note'>{html.escape(', '.join(decision.reasons))} &middot; confidence {decision.confidence:.2f} "
+        f"&middot; strangeness {decision.ood_score:.2f} &middot; {verdict}</div></div>"
+    )
+
+
+def _crop(one: Judged, recording: Path) -> str:
+    decision = one.decision
+    name = f"{decision.camera_id}-{decision.frame:08d}.png"
+    try:
+        frame = read_still(recording / PICTURES / name)
+    except InputError:
+        return ""
+    region = decision.region
+    return _embedded(frame[region.y : region.y + region.height, region.x : region.x + region.width])
+
+
+def _reference(sku: str | None, catalogue: Path) -> str:
+    photos = sorted((catalogue / "reference" / sku).glob("*")) if sku else []
+    try:
+        return _embedded(read_still(photos[0])) if photos else ""
+    except InputError:
+        return ""
+
+
+def _embedded(image: Image) -> str:
+    scale = 2 * THUMB_PX / max(image.shape[:2])
+    if scale < 1:
+        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    else:
+        small = image
+    _, raw = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return "data:image/jpeg;base64," + base64.b64encode(raw.tobytes()).decode("ascii")

@@ -1,0 +1,70 @@
+"""What a device is: one YAML file per module in configs/devices/, read into a frozen struct.
+
+The figures bound what the builder may emit and what the daemon may use. CPU and GPU of a Jetson share one memory, so
+one pool is described. `application_budget_mib` is what one shelfedge process may take of it, everything included;
+`headroom` is the share of that budget that must stay free when a model is built.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+from edge import yaml_file
+from edge.errors import ConfigError
+
+__all__ = ["DeviceConfig", "MemoryConfig", "load_device_config"]
+
+Mebibytes: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 20)]
+Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128, description="`unknown` where it is not known")]
+Positive: TypeAlias = Annotated[float, Meta(gt=0)]
+
+CUDA_OVERHEAD_MIB = 600  # CUDA context and TensorRT libraries before any model, from public reports; not measured by us
+
+
+class MemoryConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The memory of a module and how it is shared out.
+
+    `total_mib` is what Linux shows, `system_mib` what it uses with no application, `runtime_overhead_mib` what CUDA and
+    TensorRT take before any model; that counts only where the engine is TensorRT.
+    """
+
+    total_mib: Mebibytes
+    system_mib: Mebibytes
+    application_budget_mib: Mebibytes
+    runtime_overhead_mib: Mebibytes = CUDA_OVERHEAD_MIB
+    headroom: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.2
+
+
+class DeviceConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One kind of device.
+
+    `sm` is the GPU's compute capability times ten (87 is 8.7), null without an NVIDIA GPU. `int8_dense_tops` and
+    `int8_sparse_tops` are peak rates; sparse holds only for weights pruned two in four. null means not known.
+    """
+
+    module: Text
+    jetpack: Text
+    tensorrt: Text
+    python: Text
+    sm: Annotated[int, Meta(ge=50, le=999)] | None
+    memory: MemoryConfig
+    bandwidth_gb_s: Positive | None
+    int8_dense_tops: Positive | None
+    int8_sparse_tops: Positive | None
+    power_modes: Annotated[tuple[Text, ...], Meta(max_length=16)]
+    engine: Annotated[str, Meta(pattern="^(tensorrt|onnxruntime)$")]
+
+
+def load_device_config(path: Path) -> DeviceConfig:
+    """Read and check a device file; raises ConfigError with file, line and key."""
+    device = yaml_file.load(path, DeviceConfig)
+    memory = device.memory
+    if memory.application_budget_mib == 0:
+        raise ConfigError(f"{path}: memory: application_budget_mib is 0, expected what one process may take")
+    if memory.system_mib + memory.application_budget_mib > memory.total_mib:
+        found = f"system {memory.system_mib} + application budget {memory.application_budget_mib} MiB"
+        raise ConfigError(f"{path}: memory: {found}, expected at most the total of {memory.total_mib} MiB")
+    return device
