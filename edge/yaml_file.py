@@ -58,7 +58,7 @@ def _document(path: Path, text: str) -> yaml.Node:
         line = mark.line + 1 if mark else 1
         raise ConfigError(f"{path}:{line}: not YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from None
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if node is None:
         raise ConfigError(f"{path}: empty, expected keys and values")
     return node

@@ -1,0 +1,101 @@
+"""The stages together, on a real engine: products are accepted, near ones verified, strangers unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import samples
+
+from edge.bundle import Bundle
+from edge.engines import EngineSpec, open_engine
+from edge.pipeline import Pipeline
+from edge.ports import Engine
+from edge.types import Reason, Route
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return samples.sample_bundle(tmp_path / "b", 6)
+
+
+@pytest.fixture
+def engine(bundle: Bundle) -> Iterator[Engine]:
+    with open_engine("onnxruntime", bundle.graph, EngineSpec(max_batch=bundle.info.max_batch)) as engine:
+        yield engine
+
+
+def test_products_are_recognised_in_any_size_and_any_batch(bundle: Bundle, engine: Engine) -> None:
+    images = [samples.product(n, 60 + 7 * n, 90 - 5 * n) for n in range(6)]
+    decisions = Pipeline(bundle, engine).decide(images)
+    assert [d.sku for d in decisions] == [f"sku-{n:03d}" for n in range(6)]
+    assert {d.route for d in decisions} == {Route.ACCEPT}
+    assert all(len(d.candidates) == 5 for d in decisions)
+    assert all(d.candidates[0].similarity >= d.candidates[1].similarity for d in decisions)
+    one_by_one = [Pipeline(bundle, engine).decide([image])[0] for image in images]
+    assert [(d.route, d.sku) for d in one_by_one] == [(d.route, d.sku) for d in decisions]
+
+
+def test_a_product_that_is_not_enrolled_is_unknown(bundle: Bundle, engine: Engine) -> None:
+    decision = Pipeline(bundle, engine).decide([samples.product(77)])[0]
+    assert decision.route is Route.UNKNOWN
+    assert decision.reasons == (Reason.OOD,)
+
+
+def test_a_blank_picture_never_gets_near_a_product(bundle: Bundle, engine: Engine) -> None:
+    decision = Pipeline(bundle, engine).decide([samples.grey()])[0]
+    assert decision.route is Route.REVIEW
+    assert decision.reasons == (Reason.NOT_FINITE,)
+    assert decision.sku is None
+    assert decision.confidence == 0.0
+
+
+def test_a_mixture_of_two_products_is_verified_with_both_names(bundle: Bundle, engine: Engine) -> None:
+    first, second = samples.product(0), samples.product(1)
+    mixtures = [cv2.addWeighted(first, share, second, 1 - share, 0) for share in np.linspace(0.4, 0.7, 31)]
+    decisions = Pipeline(bundle, engine).decide(mixtures)
+    torn = [d for d in decisions if abs(d.candidates[0].similarity - d.candidates[1].similarity) < 0.1]
+    assert torn
+    for decision in torn:
+        assert decision.route in {Route.VERIFY, Route.REVIEW}
+        assert set(decision.verify_set) == {"sku-000", "sku-001"}
+
+
+def test_a_twin_is_verified_with_both_names(bundle: Bundle, engine: Engine) -> None:
+    twin = np.array([3, -1, -1, 0, -1, -1], np.int32)
+    cuts = replace(bundle.rules.cuts, twin=twin)
+    decision = Pipeline(replace(bundle, rules=replace(bundle.rules, cuts=cuts)), engine).decide([samples.product(0)])[0]
+    assert decision.route is Route.VERIFY
+    assert Reason.TWIN_PAIR in decision.reasons
+    assert decision.verify_set == ("sku-000", "sku-003")
+
+
+def test_a_discontinued_product_goes_to_a_person_with_its_successor_named(bundle: Bundle, engine: Engine) -> None:
+    classes = (replace(bundle.classes[0], status="discontinued"), *bundle.classes[1:])
+    cuts = replace(bundle.rules.cuts, successor=np.array([2, -1, -1, -1, -1, -1], np.int32))
+    changed = replace(bundle, classes=classes, rules=replace(bundle.rules, cuts=cuts))
+    decision = Pipeline(changed, engine).decide([samples.product(0)])[0]
+    assert (decision.route, decision.reasons) == (Route.REVIEW, (Reason.TOMBSTONE,))
+    assert decision.verify_set == ("sku-000", "sku-002")
+
+
+def test_a_tiny_crop_is_never_accepted(bundle: Bundle, engine: Engine) -> None:
+    decision = Pipeline(bundle, engine).decide([samples.product(0, 12, 12)])[0]
+    assert decision.route is Route.REVIEW
+    assert Reason.TOO_SMALL in decision.reasons
+
+
+def test_one_class_only_has_no_rival_and_still_works(tmp_path: Path) -> None:
+    bundle = samples.sample_bundle(tmp_path / "one", 1)
+    with open_engine("onnxruntime", bundle.graph, EngineSpec()) as engine:
+        known, stranger = Pipeline(bundle, engine).decide([samples.product(0), samples.product(9)])
+    assert (known.route, known.sku) == (Route.ACCEPT, "sku-000")
+    assert stranger.route is Route.UNKNOWN
+
+
+def test_no_pictures_no_decisions(bundle: Bundle, engine: Engine) -> None:
+    assert Pipeline(bundle, engine).decide([]) == []

@@ -1,0 +1,116 @@
+"""Publishers against real sockets and real files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from edge.errors import PublishError
+from edge.publish.journal import JournalPublisher
+from edge.publish.memory import MemoryPublisher
+from edge.publish.zmq_pub import ZmqPublisher
+
+WAIT_MS = 10_000
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> str:
+    return f"ipc://{tmp_path}/decisions"
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context]:
+    with zmq.Context() as context:
+        yield context
+
+
+def subscriber(context: zmq.Context, endpoint: str, high_water_mark: int = 1000) -> zmq.Socket:
+    socket = context.socket(zmq.SUB)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.RCVHWM, high_water_mark)
+    socket.setsockopt(zmq.RCVTIMEO, WAIT_MS)
+    socket.setsockopt(zmq.SUBSCRIBE, b"decision.")
+    socket.connect(endpoint)
+    return socket
+
+
+def test_messages_arrive_in_two_frames_and_in_order(endpoint: str, context: zmq.Context) -> None:
+    with ZmqPublisher(endpoint, 1000) as publisher, subscriber(context, endpoint) as receiver:
+        assert publisher.wait_for_subscriptions(1, WAIT_MS)
+        for number in range(100):
+            assert publisher.send("decision.basket", str(number).encode())
+            assert publisher.send("health", b"not asked for")
+        got = [receiver.recv_multipart() for _ in range(100)]
+    assert got == [[b"decision.basket", str(number).encode()] for number in range(100)]
+
+
+def test_a_subscriber_that_never_reads_makes_send_refuse_not_block(endpoint: str, context: zmq.Context) -> None:
+    with ZmqPublisher(endpoint, 4) as publisher, subscriber(context, endpoint, high_water_mark=4) as receiver:
+        assert publisher.wait_for_subscriptions(1, WAIT_MS)
+        sent = [publisher.send("decision.basket", bytes(100_000)) for _ in range(2000)]
+        assert sent.count(False) > 0
+        accepted = sum(sent)
+        received = 0
+        while received < accepted:
+            receiver.recv_multipart()
+            received += 1
+        assert received == accepted, "what send accepted arrives; what it refused was counted"
+
+
+def test_without_subscribers_nothing_is_refused(endpoint: str) -> None:
+    with ZmqPublisher(endpoint, 4) as publisher:
+        assert all(publisher.send("decision.basket", b"x") for _ in range(100))
+        assert not publisher.wait_for_subscriptions(1, timeout_ms=1)
+
+
+def test_a_taken_port_is_one_clear_error() -> None:
+    with zmq.Context() as context, context.socket(zmq.PUB) as other:
+        port = other.bind_to_random_port("tcp://127.0.0.1")
+        publisher = ZmqPublisher(f"tcp://127.0.0.1:{port}", 10)
+        with pytest.raises(PublishError, match="free the port"):
+            publisher.__enter__()
+    with publisher:
+        assert publisher.send("decision.basket", b"the same publisher works once the port is free")
+
+
+def test_a_journal_keeps_decisions_only_and_appends(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    for text in (b"1", b"2"):
+        with JournalPublisher(path) as journal:
+            assert journal.send("decision.basket", text)
+            assert journal.send("health", b"no")
+    assert path.read_bytes() == b"1\n2\n"
+
+
+def test_a_full_disk_leaves_whole_lines(small_disk: Path) -> None:
+    path = small_disk / "d.jsonl"
+    line = b"x" * 3000
+    written = 0
+    with JournalPublisher(path) as journal, pytest.raises(PublishError, match=r"[Nn]o space"):
+        while True:
+            journal.send("decision.basket", line)
+            written += 1
+    assert written > 0
+    assert path.read_bytes() == (line + b"\n") * written
+
+
+def test_an_unwritable_journal_says_so(tmp_path: Path) -> None:
+    with pytest.raises(PublishError, match="cannot be written"):
+        JournalPublisher(tmp_path / "missing" / "d.jsonl").__enter__()
+
+
+def test_memory_refuses_when_full() -> None:
+    with MemoryPublisher(limit=2) as publisher:
+        assert [publisher.send("t", b"") for _ in range(3)] == [True, True, False]
+
+
+def test_publishers_leak_no_descriptor(endpoint: str) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with ZmqPublisher(endpoint, 10) as publisher:
+            publisher.send("decision.basket", b"x")
+    assert len(os.listdir("/proc/self/fd")) == before
