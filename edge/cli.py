@@ -18,12 +18,13 @@ import msgspec
 from edge import messages
 from edge.bundle import Bundle, read_bundle
 from edge.capture import open_camera
+from edge.capture.backoff import Backoff
 from edge.capture.stills import SUFFIXES, read_still
-from edge.capture.waiting import Backoff
 from edge.command import Parser, run
-from edge.config import DaemonConfig, Detector, Locate, load_daemon_config
-from edge.daemon import Camera, Daemon, Outgoing
+from edge.config import DaemonConfig, Locate, load_daemon_config
+from edge.daemon import Daemon, Outgoing, Sender, Stream
 from edge.engines import EngineSpec, open_engine
+from edge.engines.detector import open_detector
 from edge.errors import GateError, InputError
 from edge.health import Health
 from edge.locate import locator_from_config
@@ -101,16 +102,16 @@ def _run(
     for source in sources:
         stack.enter_context(source)
     engine = stack.enter_context(_engine(bundle, config.engine.threads))
-    cameras = [
-        Camera(source, stack.enter_context(_locator(camera.locate, config.engine.threads)), Backoff(seed=number))
+    streams = [
+        Stream(source, stack.enter_context(_locator(camera.locate, config.engine.threads)), Backoff(seed=number))
         for number, (source, camera) in enumerate(zip(sources, config.cameras, strict=True))
     ]
     origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
-    outgoing = Outgoing(bundle, origin, health, config.publish.format, recorder)
+    outgoing = Outgoing(bundle, origin, health, Sender(publisher, config.publish.format), recorder)
     if await_subscribers and not publisher.wait_for_subscriptions(await_subscribers, timeout_ms=30_000):
         log.warning("only %d of %d subscriptions came; beginning", publisher.subscriptions, await_subscribers)
     log.info("running: device %s, bundle %s, epoch %s", config.device_id, bundle.id, origin.epoch)
-    Daemon(cameras, Pipeline(bundle, engine), publisher, outgoing, time.monotonic_ns).run(stop)
+    Daemon(streams, Pipeline(bundle, engine), outgoing, time.monotonic_ns).run(stop)
 
 
 def _classify(argv: Sequence[str]) -> int:
@@ -211,13 +212,8 @@ def _engine(bundle: Bundle, threads: int) -> Engine:
 
 @contextmanager
 def _locator(config: Locate, threads: int) -> Iterator[Locator]:
-    if isinstance(config, Detector):
-        from edge.engines.detector import open_detector  # noqa: PLC0415  # imports an engine only where one is asked for
-
-        with open_detector(Path(config.model), threads) as model:
-            yield locator_from_config(config, model)
-    else:
-        yield locator_from_config(config)
+    with ExitStack() as stack:
+        yield locator_from_config(config, lambda d: stack.enter_context(open_detector(Path(d.model), threads)))
 
 
 @contextmanager

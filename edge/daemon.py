@@ -11,22 +11,24 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from edge import messages
 from edge.bundle import Bundle
-from edge.capture.waiting import Backoff, wait_any
+from edge.capture.backoff import Backoff
+from edge.capture.camera import Camera, CameraState
+from edge.capture.waiting import wait_any
 from edge.errors import CaptureError, PublishError
 from edge.health import Health
 from edge.pipeline import Pipeline
-from edge.ports import FrameSource, Locator, Publisher
+from edge.ports import Locator, Publisher
 from edge.preprocess import cut
 from edge.replay.record import Recorder
 from edge.types import Decision, Frame, Region
 
-__all__ = ["TICK_MS", "Camera", "Daemon"]
+__all__ = ["TICK_MS", "Daemon", "Outgoing", "Sender", "Stream"]
 
 TICK_MS = 100
 HEARTBEAT_NS = 1_000_000_000
@@ -35,92 +37,104 @@ EPOCH_1970 = datetime(1970, 1, 1, tzinfo=timezone.utc)
 log = logging.getLogger("edge.daemon")
 
 
-@dataclass(slots=True)
-class Camera:
-    """A source, what finds regions in its frames, and when it may be opened again."""
+@dataclass(slots=True, eq=False)
+class Stream:
+    """A camera, what finds regions in its frames, and when it may be opened again."""
 
-    source: FrameSource
+    camera: Camera
     locator: Locator
     backoff: Backoff
     ended: bool = False
+    error: CaptureError | None = None
 
 
 class Daemon:
     """Decides on everything that the cameras deliver until they end or `stop` is set. All parts come opened."""
 
     def __init__(
-        self,
-        cameras: Sequence[Camera],
-        pipeline: Pipeline,
-        publisher: Publisher,
-        outgoing: Outgoing,
-        clock_ns: Callable[[], int],
+        self, streams: Sequence[Stream], pipeline: Pipeline, outgoing: Outgoing, clock_ns: Callable[[], int]
     ) -> None:
-        self._cameras = cameras
-        self._by_source: Mapping[FrameSource, Camera] = {camera.source: camera for camera in cameras}
+        self._streams = {stream.camera: stream for stream in streams}
         self._pipeline = pipeline
-        self._publisher = publisher
         self._outgoing = outgoing
         self._clock_ns = clock_ns
         self._next_heartbeat_ns = 0
 
     def run(self, stop: threading.Event) -> None:
-        """Run until `stop` is set or every camera has ended."""
-        while not stop.is_set() and not all(camera.ended for camera in self._cameras):
-            for source in wait_any([c.source for c in self._cameras if not c.ended], TICK_MS):
-                frame = self._read(self._by_source[source])
+        """Run until `stop` is set or every camera has ended.
+
+        Raises CaptureError at the end when a file could not be read: everything else was decided on, and the failure is
+        not silent. Raises EngineError and PublishError at once.
+        """
+        while not stop.is_set() and not all(stream.ended for stream in self._streams.values()):
+            for camera in wait_any([c for c, stream in self._streams.items() if not stream.ended], TICK_MS):
+                frame = self._read(self._streams[camera])
                 if frame is not None:
-                    self._step(self._by_source[source], frame)
+                    self._step(self._streams[camera], frame)
             self._reopen_due()
             self._heartbeat()
         self._heartbeat(last=True)
+        for stream in self._streams.values():
+            if stream.error is not None:
+                raise stream.error
 
-    def _step(self, camera: Camera, frame: Frame) -> None:
+    def _step(self, stream: Stream, frame: Frame) -> None:
         """One frame through all stages."""
-        regions = camera.locator.locate(frame)
+        regions = stream.locator.locate(frame)
         decisions = self._pipeline.decide([cut(frame.image, region) for region in regions])
-        self._outgoing.frame(frame)
         for region, decision in zip(regions, decisions, strict=True):
-            self._outgoing.decision(self._publisher, frame, region, decision, self._clock_ns())
-        camera.source.release(frame)
+            self._outgoing.decision(frame, region, decision, self._clock_ns())
+        self._outgoing.frame(frame)
+        stream.camera.release(frame)
 
-    def _read(self, camera: Camera) -> Frame | None:
+    def _read(self, stream: Stream) -> Frame | None:
+        camera = stream.camera
         try:
-            return camera.source.read(timeout_ms=0)
+            frame = camera.read(timeout_ms=0)
         except EOFError:
-            camera.ended = True
-            log.info("camera %s: ended after %d frames", camera.source.camera_id, camera.source.delivered)
+            stream.ended = True
+            log.info("camera %s: ended after %d frames", camera.camera_id, camera.delivered)
         except CaptureError as error:
-            log.warning("%s", error)
-            camera.ended = not camera.source.is_live
-            camera.backoff.failed(self._clock_ns())
+            stream.ended = not camera.is_live
+            stream.error = error if stream.ended else None
+            wait_ms = stream.backoff.failed(self._clock_ns())
+            log.warning("%s; %s", error, "given up" if stream.ended else f"opened again in {wait_ms} ms")
+        else:
+            if frame is not None:
+                stream.backoff.succeeded()
+            return frame
         return None
 
     def _reopen_due(self) -> None:
-        now_ns = self._clock_ns()
-        for camera in self._cameras:
-            if camera.source.state == "failed" and not camera.ended and camera.backoff.is_due(now_ns):
-                camera.source.reopen()
-            elif camera.source.state == "running":
-                camera.backoff.succeeded()
+        for camera, stream in self._streams.items():
+            if camera.state == CameraState.FAILED and not stream.ended and stream.backoff.due(self._clock_ns()):
+                camera.reopen()
 
     def _heartbeat(self, last: bool = False) -> None:
         now_ns = self._clock_ns()
         if last or now_ns >= self._next_heartbeat_ns:
             self._next_heartbeat_ns = now_ns + HEARTBEAT_NS
-            self._outgoing.health_message(self._publisher, [camera.source for camera in self._cameras], now_ns)
+            self._outgoing.heartbeat(list(self._streams), now_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Where messages go and in which form (json or msgpack)."""
+
+    publisher: Publisher
+    form: str
 
 
 class Outgoing:
     """Turns decisions into messages, sends, records and counts them."""
 
     def __init__(
-        self, bundle: Bundle, origin: messages.Origin, health: Health, form: str, recorder: Recorder | None
+        self, bundle: Bundle, origin: messages.Origin, health: Health, sender: Sender, recorder: Recorder | None
     ) -> None:
         self._classes = {info.sku: info for info in bundle.classes}
         self._origin = origin
         self._health = health
-        self._form = form
+        self._sender = sender
         self._recorder = recorder
 
     def frame(self, frame: Frame) -> None:
@@ -128,20 +142,21 @@ class Outgoing:
         self._health.frames += 1
         self._record(lambda recorder: recorder.frame(frame))
 
-    def decision(self, publisher: Publisher, frame: Frame, region: Region, decision: Decision, now_ns: int) -> None:
+    def decision(self, frame: Frame, region: Region, decision: Decision, now_ns: int) -> None:
         """Send one decision; `now_ns` is CLOCK_MONOTONIC, like the capture time of the frame."""
         latency_ms = (now_ns - frame.captured_ns) / 1e6
         message = self._message(frame, region, decision, latency_ms)
-        if not publisher.send(f"decision.{frame.camera_id}", messages.encode(message, self._form)):
-            self._health.publish_dropped += 1
+        self._send(f"decision.{frame.camera_id}", message)
         tier = self._classes[decision.sku].tier if decision.sku else "none"
         self._health.note(decision, tier, latency_ms, now_ns)
         self._record(lambda recorder: recorder.decision(message))
 
-    def health_message(self, publisher: Publisher, cameras: Sequence[FrameSource], now_ns: int) -> None:
+    def heartbeat(self, cameras: Sequence[Camera], now_ns: int) -> None:
         """Send the heartbeat."""
-        message = self._health.message(self._origin, cameras, now_ns)
-        if not publisher.send("health", messages.encode(message, self._form)):
+        self._send("health", self._health.message(self._origin, cameras, now_ns))
+
+    def _send(self, topic: str, message: messages.Message) -> None:
+        if not self._sender.publisher.send(topic, messages.encode(message, self._sender.form)):
             self._health.publish_dropped += 1
 
     def _record(self, write: Callable[[Recorder], None]) -> None:
@@ -150,9 +165,8 @@ class Outgoing:
         try:
             write(self._recorder)
         except PublishError as error:
-            log.error("recording ends: %s", error)
+            log.error("recording ends here, deciding goes on: %s", error)
             self._recorder = None
-        if self._recorder is None:
             self._health.record_dropped += 1
 
     def _message(self, frame: Frame, region: Region, decision: Decision, latency_ms: float) -> messages.DecisionMessage:

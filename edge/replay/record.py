@@ -26,7 +26,7 @@ from edge.errors import InputError, PublishError
 from edge.publish.journal import JournalPublisher
 from edge.types import Frame
 
-__all__ = ["Recorder", "Session", "read_decisions", "read_frames", "read_session"]
+__all__ = ["FrameLine", "Recorder", "Session", "read_decisions", "read_frame_lines", "read_frames", "read_session"]
 
 SCHEMA = 1
 SESSION, FRAMES, DECISIONS, PICTURES = "session.json", "frames.jsonl", "decisions.jsonl", "frames"
@@ -44,7 +44,9 @@ class Session(Struct, frozen=True, kw_only=True):
     cameras: tuple[CameraConfig, ...]
 
 
-class _FrameLine(Struct, frozen=True, kw_only=True):
+class FrameLine(Struct, frozen=True, kw_only=True):
+    """One frame of a recording; `file` is the name of its picture."""
+
     camera_id: str
     number: int
     captured_ns: int
@@ -90,7 +92,7 @@ class Recorder:
         """Keep one frame."""
         name = f"{frame.camera_id}-{frame.number:08d}.png"
         write_still(self._folder / PICTURES / name, frame.image)
-        line = _FrameLine(
+        line = FrameLine(
             camera_id=frame.camera_id,
             number=frame.number,
             captured_ns=frame.captured_ns,
@@ -116,9 +118,14 @@ def read_session(folder: Path) -> Session:
     return session
 
 
+def read_frame_lines(folder: Path) -> Iterator[FrameLine]:
+    """Yield what is known about each frame, without its picture, in the order in which they were decided on."""
+    yield from _lines(folder / FRAMES, FrameLine)
+
+
 def read_frames(folder: Path) -> Iterator[Frame]:
     """Yield the frames in the order in which they were decided on."""
-    for line in _lines(folder / FRAMES, _FrameLine):
+    for line in read_frame_lines(folder):
         image = read_still(folder / PICTURES / line.file)
         yield Frame(line.camera_id, line.number, image, line.captured_ns, line.captured_wall_ns)
 

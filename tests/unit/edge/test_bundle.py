@@ -71,7 +71,7 @@ def test_a_bundle_for_another_engine_is_refused_with_both_names(tmp_path: Path) 
         ("rules.npz", "accept_confidence", lambda a: np.where(a > 0, np.nan, a).astype(np.float32)),
         ("rules.npz", "accept_similarity", lambda a: a[:3]),
         ("rules.npz", "twin", lambda a: (a + 99).astype(np.int32)),
-        ("rules.npz", "ood", lambda a: np.array([np.nan, 0.05])),
+        ("rules.npz", "ood", lambda _: np.array([np.nan, 0.05])),
         ("golden.npz", "crops", lambda a: a[:, :16]),
     ],
 )

@@ -29,7 +29,9 @@ decisions = st.builds(
     frame=st.integers(0, 2**53),
     captured_monotonic_ns=st.integers(0, 2**62),
     captured_utc=text,
-    region=st.builds(messages.Region, x=st.integers(0, 4000), y=st.just(1), width=st.just(2), height=st.just(3), label=text),
+    region=st.builds(
+        messages.Region, x=st.integers(0, 4000), y=st.just(1), width=st.just(2), height=st.just(3), label=text
+    ),
     route=st.sampled_from(["accept", "verify", "review", "unknown"]),
     sku=st.none() | text,
     name=st.none() | text,
@@ -79,7 +81,9 @@ def test_rubbish_is_a_typed_error(payload: bytes) -> None:
 @settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_a_mutated_message_decodes_or_is_a_typed_error(data: st.DataObject) -> None:
-    raw = bytearray(messages.encode(messages.decode(GOLDEN.read_bytes()), data.draw(st.sampled_from(["json", "msgpack"]))))
+    raw = bytearray(
+        messages.encode(messages.decode(GOLDEN.read_bytes()), data.draw(st.sampled_from(["json", "msgpack"])))
+    )
     for _ in range(data.draw(st.integers(1, 4))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     try:

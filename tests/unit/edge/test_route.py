@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from edge.route import Evidence, Limits, route
 from edge.types import Reason, Route
 
-SURE = Evidence(
-    finite=True, similarity=0.95, confidence=0.99, ood_score=0.05, set_size=1, side_px=200, sharpness=500.0
-)
+SURE = Evidence(finite=True, similarity=0.95, confidence=0.99, ood_score=0.05, set_size=1, side_px=200, sharpness=500.0)
 LIMITS = Limits(
     accept_confidence=0.9,
     accept_similarity=0.8,

@@ -49,7 +49,9 @@ def test_strangeness_is_higher_for_strangers() -> None:
 
 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.5))
-def test_confidence_rises_with_similarity_and_margin(similarity: float, margin: float, nearer: float, ahead: float) -> None:
+def test_confidence_rises_with_similarity_and_margin(
+    similarity: float, margin: float, nearer: float, ahead: float
+) -> None:
     model = ConfidenceModel(5.0, 20.0, -4.0, np.zeros(1, np.float32))
     best = np.zeros(1, np.intp)
 

@@ -82,7 +82,7 @@ def test_two_cameras_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_rubbish_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "cart.yaml"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match="cart.yaml"):
+    with pytest.raises(ConfigError, match=r"cart\.yaml"):
         load_daemon_config(path)
 
 

@@ -1,0 +1,45 @@
+"""What every frame source of this package offers beyond the port: warnings, and a way to wait for several at once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from enum import Enum
+
+from edge.ports import FrameSource
+
+__all__ = ["Camera", "CameraState"]
+
+
+class CameraState(str, Enum):
+    """The values of `FrameSource.state`."""
+
+    OPENING = "opening"  # not entered yet, or started and no frame yet
+    RUNNING = "running"  # frames come
+    ENDED = "ended"  # read raised EOFError
+    FAILED = "failed"  # read raised CaptureError; reopen() tries again
+
+
+class Camera(FrameSource):
+    """A frame source with an account of itself. One thread uses it.
+
+    `delivered` frames were handed to the reader and `dropped` ones never will be; `reopened` counts calls of `reopen`.
+    `warnings` counts what was wrong and survived (an unreadable picture, a truncated file), `recent_warnings` are the
+    last few texts. `last_taken_ns` is when the last frame was read, CLOCK_MONOTONIC.
+    """
+
+    state: str = CameraState.OPENING
+    warnings: int = 0
+    recent_warnings: tuple[str, ...] = ()
+    last_taken_ns: int = 0
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether `read(0)` would return a frame or raise something that was not told yet; never blocks.
+
+        Looking and finding nothing arms the wake-up: only then does `fileno()` become readable with the next news.
+        `read` does the same when it returns None.
+        """
+
+    def deadline_ns(self) -> int | None:
+        """Return when (CLOCK_MONOTONIC) `ready` turns true by the passing of time alone, None for never."""
+        return None

@@ -1,0 +1,196 @@
+"""The capture process of one camera: `python -m edge.capture.child DESCRIPTOR PARENT_PID`, started by `spawn`.
+
+It opens the source, decodes every frame into the ring and tells the parent what happens. It lives no longer than its
+parent: the kernel kills it when the parent dies (PR_SET_PDEATHSIG), and the end of the channel ends it too. What to
+open comes over the channel, never on the command line, where every user of the machine could read a password.
+
+When the ring is full, a file waits for a slot and a live source gives up its oldest unread frame. When a picture does
+not fit into the ring, a larger ring is announced: the parent reads the old one to its end first. Imports numpy and cv2
+and nothing else that is large.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from edge.capture.address import Address, parse_source
+from edge.capture.channel import Channel, Gone, Message
+from edge.capture.failure import CaptureReason, SourceFailure
+from edge.capture.opening import Complaints, Source, open_source
+from edge.capture.ring import Ring, Stamp
+from edge.errors import ShelfedgeError
+from edge.types import Image
+
+__all__ = ["main"]
+
+_PR_SET_PDEATHSIG = 1
+_LOCK_WAIT_MS = 1_000  # a parent that is stopped for longer inside the lock is a reason to end
+_MAX_TEXT = 500  # characters of a text for the parent
+_MAX_SKIPS_TOLD = 8  # per pass; the rest is told by the sum at the end
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve one camera until it ends, fails or the parent goes; the parent judges by the messages, not by the code."""
+    descriptor, parent = (int(argument) for argument in (sys.argv[1:] if arguments is None else arguments))
+    _die_with(parent)
+    complaints = Complaints()
+    cv2.setNumThreads(1)
+    channel = Channel(socket.socket(fileno=descriptor))
+    try:
+        try:
+            _Feed(channel, _order(channel), complaints).run()
+        except SourceFailure as failure:
+            channel.send("failed", reason=failure.reason.value, text=failure.detail[:_MAX_TEXT])
+        except (ShelfedgeError, OSError, ValueError, cv2.error, MemoryError) as error:
+            text = f"the capture process met {type(error).__name__}: {error}"
+            channel.send("failed", reason=CaptureReason.PROCESS_DIED.value, text=text[:_MAX_TEXT])
+    except Gone:
+        return 0
+    return 0
+
+
+class _Feed:
+    """From the source to the ring."""
+
+    def __init__(self, channel: Channel, order: Message, complaints: Complaints) -> None:
+        self._channel = channel
+        self._complaints = complaints
+        self._address: Address = parse_source(order.fields["source"])
+        self._loop = bool(order.fields["loop"]) and not self._address.is_live
+        self._slots = int(order.fields["slots"])
+        self._open_timeout_ms = int(order.fields["open_timeout_ms"])
+        self._read_timeout_ms = int(order.fields["read_timeout_ms"])
+        self._first_number = int(order.fields["first_number"])
+        self._ring: Ring | None = None
+        self._shape = (0, 0)
+        self._skips_told = 0
+
+    def run(self) -> None:
+        """Go through the source once, or without end when it loops; raises SourceFailure and Gone."""
+        while True:
+            source = open_source(self._address, self._open_timeout_ms, self._read_timeout_ms, self._complaints)
+            try:
+                frames = self._pass(source)
+                complaint = source.complaint(frames)
+            finally:
+                source.close()
+            if complaint:
+                self._warn(complaint)
+            if not frames:
+                raise SourceFailure(CaptureReason.CODEC, f"{self._address.target}: not one frame could be decoded")
+            if not self._loop:
+                self._channel.send("ended")
+                return
+
+    def _pass(self, source: Source) -> int:
+        """Deliver every frame of the source and return how many could be decoded."""
+        frames, self._skips_told, index = 0, 0, 0
+        while True:
+            _refuse_orphan(self._channel)
+            began_ns = time.monotonic_ns()
+            if not source.grab():
+                self._refuse_stall(began_ns)
+                return frames
+            stamp = Stamp(time.monotonic_ns(), time.time_ns())
+            if self._deliver(source, stamp):
+                frames += 1
+            elif self._skips_told < _MAX_SKIPS_TOLD:
+                self._skips_told += 1
+                self._warn(f"{self._address.target}: frame {index} is unreadable, skipped")
+            index += 1
+
+    def _deliver(self, source: Source, stamp: Stamp) -> bool:
+        """Decode the grabbed frame into a slot; False when it is damaged. A frame without a slot is counted."""
+        image: Image | None = None
+        if self._ring is None:  # the first frame tells how large a slot must be
+            image = source.retrieve(None)
+            if image is None:
+                return False
+            self._announce(image)
+        assert self._ring is not None
+        slot = self._claim(self._ring)
+        if slot is None:
+            self._ring.skip(_LOCK_WAIT_MS)
+            return True
+        view = self._ring.pixels(slot, *self._shape)
+        if image is None:
+            image = source.retrieve(view)
+            if image is None:
+                return False
+        self._publish(slot, view, image, stamp)
+        return True
+
+    def _publish(self, slot: int, view: Image, image: Image, stamp: Stamp) -> None:
+        assert self._ring is not None
+        if image is not view:  # the first frame, a picture of a folder, or a change of size: copied once
+            if image.nbytes > self._ring.slot_bytes:
+                self._announce(image)
+                slot = 0  # all slots of a new ring are free
+            self._shape = (image.shape[0], image.shape[1])
+            np.copyto(self._ring.pixels(slot, *self._shape), image)
+        if self._ring.publish(slot, *self._shape, stamp, _LOCK_WAIT_MS):
+            self._channel.nudge()
+
+    def _claim(self, ring: Ring) -> int | None:
+        while True:
+            slot = ring.claim(self._address.is_live, _LOCK_WAIT_MS)
+            if slot is not None or self._address.is_live:
+                return slot
+            self._channel.wait()
+            _refuse_orphan(self._channel)
+
+    def _announce(self, image: Image) -> None:
+        """Make a ring whose slots hold `image` and hand it to the parent; the one before gets no more frames."""
+        number = self._first_number if self._ring is None else self._ring.next_number
+        ring = Ring.create(self._slots, image.nbytes, number)
+        self._channel.send("ring", descriptor=ring.descriptor)
+        if self._ring is None:
+            self._complaints.forget()
+        else:
+            self._ring.close()
+        self._ring = ring
+        self._shape = (image.shape[0], image.shape[1])
+
+    def _refuse_stall(self, began_ns: int) -> None:
+        """A backend says "no frame" both when a stream ended and when it waited in vain; the time tells which."""
+        waited_ms = (time.monotonic_ns() - began_ns) // 1_000_000
+        if self._address.is_live and waited_ms >= self._read_timeout_ms * 0.9:
+            raise SourceFailure(CaptureReason.STALLED, f"no frame for {waited_ms} ms")
+
+    def _warn(self, text: str) -> None:
+        self._channel.send("warning", text=text[:_MAX_TEXT])
+
+
+def _order(channel: Channel) -> Message:
+    """Wait for the message that says what to open."""
+    while True:
+        message = channel.receive()
+        if message is not None and message.kind == "open":
+            return message
+        channel.wait()
+
+
+def _refuse_orphan(channel: Channel) -> None:
+    """Read nudges away; raises Gone when the parent closed the channel or died."""
+    while channel.receive() is not None:
+        pass
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to kill this process with the thread that started it; end now when that is gone already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""Open a source with OpenCV and step through it. Runs in the capture child only.
+
+A source is stepped in two moves, so that a frame nobody has room for is never decoded into memory: `grab` advances,
+`retrieve` decodes the grabbed frame, into the caller's memory where its size fits. Only the FFmpeg backend honours
+timeouts; whatever blocks all the same is killed by the parent, which keeps the time (`edge.capture.process`).
+
+Why a source did not open is told by nothing but what the backend prints; `Complaints` catches that.
+Limits: FFmpeg decodes with one thread (less memory, no delay by frame threads); GStreamer needs an OpenCV that was
+built with it, as JetPack's is and PyPI's is not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+
+from edge.capture.address import Address, SourceKind
+from edge.capture.failure import CaptureReason, SourceFailure, redact
+from edge.types import Image
+
+__all__ = ["Complaints", "Source", "open_source"]
+
+_PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_MAX_COMPLAINT = 200  # characters of a backend's own words in a message
+_COMMONPLACE = "backend is generally available"  # said of every source that did not open
+_MAX_PROMISE = 1 << 31  # a container that promises more frames than this promises nothing (raw streams do)
+_SIGNS = (
+    (CaptureReason.AUTH, re.compile(r"(error|failed:) 40[13]|unauthorized|forbidden", re.IGNORECASE)),
+    (CaptureReason.PERMISSION, re.compile(r"permission denied|operation not permitted", re.IGNORECASE)),
+    (CaptureReason.TIMEOUT, re.compile(r"timed? ?out|interrupted by|immediate exit", re.IGNORECASE)),
+    (
+        CaptureReason.NOT_FOUND,
+        re.compile(r"(error|failed:) 404|not found|no such|refused|resolve|no route|unreachable", re.IGNORECASE),
+    ),
+)
+
+
+class Complaints:
+    """What libraries print (OpenCV on standard error, its FFmpeg on standard output): kept in anonymous memory while a
+    source opens, then thrown away.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = os.memfd_create("complaints", os.MFD_CLOEXEC)
+        for standard in (1, 2):
+            os.dup2(self._descriptor, standard)
+
+    def lines(self) -> list[str]:
+        """Return what was said so far, redacted, without the libraries' prefixes and without OpenCV's commonplace."""
+        ctypes.CDLL(None).fflush(None)  # the C library's buffer of standard output
+        text = os.pread(self._descriptor, 64 * 1024, 0).decode(errors="replace")
+        lines = (re.sub(r"^\s*\[[^\]]*\]\s*", "", line).strip() for line in text.splitlines())
+        return [redact(line)[:_MAX_COMPLAINT] for line in lines if line and _COMMONPLACE not in line]
+
+    def forget(self) -> None:
+        """Send all that follows to /dev/null: a damaged stream complains without end."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        for standard in (1, 2):
+            os.dup2(null, standard)
+        os.close(null)
+        os.close(self._descriptor)
+
+
+class Source(ABC):
+    """Something that gives frames one after the other."""
+
+    @abstractmethod
+    def grab(self) -> bool:
+        """Advance to the next frame; False at the end."""
+
+    @abstractmethod
+    def retrieve(self, into: Image | None) -> Image | None:
+        """Decode the grabbed frame to (H, W, 3) BGR; None when it is damaged.
+
+        The answer is `into` itself where the size fits, another array otherwise.
+        """
+
+    def complaint(self, frames: int) -> str | None:  # noqa: ARG002  # for those that override it
+        """Return what is wrong with a source that ended after `frames` frames, None when nothing is."""
+        return None
+
+    def close(self) -> None:  # noqa: B027  # most have nothing to let go
+        """Let go of the device."""
+
+
+def open_source(address: Address, open_timeout_ms: int, read_timeout_ms: int, complaints: Complaints) -> Source:
+    """Open what `address` names; raises SourceFailure with the reason."""
+    if address.kind is SourceKind.SYNTHETIC:
+        return _Synthetic(address.target)
+    if address.kind in (SourceKind.PATH, SourceKind.DEVICE):
+        _refuse_unreadable(address.target)
+        if os.path.isdir(address.target):
+            return _Folder(address.target)
+    started_ns = time.monotonic_ns()
+    capture = _capture(address, open_timeout_ms, read_timeout_ms)
+    if not capture.isOpened():
+        late = time.monotonic_ns() - started_ns >= open_timeout_ms * 900_000
+        raise _why(address, complaints.lines(), late)
+    return _Video(capture, address)
+
+
+class _Video(Source):
+    """A file, device, stream or pipeline behind cv2.VideoCapture."""
+
+    def __init__(self, capture: cv2.VideoCapture, address: Address) -> None:
+        self._capture = capture
+        self._address = address
+
+    def grab(self) -> bool:
+        return bool(self._capture.grab())
+
+    def retrieve(self, into: Image | None) -> Image | None:
+        decoded, image = self._capture.retrieve() if into is None else self._capture.retrieve(into)
+        return _as_bgr(cast("Image", image)) if decoded else None
+
+    def complaint(self, frames: int) -> str | None:
+        if self._address.is_live:
+            return None
+        promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        if not frames < promised < _MAX_PROMISE:
+            return None
+        found = f"{frames} frames could be read, the container promised {int(promised)}"
+        return f"{self._address.target}: {found}; the file is truncated or damaged"
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+class _Folder(Source):
+    """The pictures of a folder in the order of their names."""
+
+    def __init__(self, folder: str) -> None:
+        self._paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in _PICTURES)
+        self._next = 0
+        if not self._paths:
+            kinds = " ".join(sorted(_PICTURES))
+            raise SourceFailure(CaptureReason.NOT_FOUND, f"{folder}: no picture in this folder, expected {kinds}")
+
+    def grab(self) -> bool:
+        self._next += 1
+        return self._next <= len(self._paths)
+
+    def retrieve(self, into: Image | None) -> Image | None:  # noqa: ARG002  # old imread decodes into nothing given
+        return cast("Image | None", cv2.imread(str(self._paths[self._next - 1]), cv2.IMREAD_COLOR))
+
+    def complaint(self, frames: int) -> str | None:
+        unreadable = len(self._paths) - frames
+        return f"{self._paths[0].parent}: {unreadable} unreadable pictures were skipped" if unreadable > 0 else None
+
+
+class _Synthetic(Source):
+    """Grey frames as fast as they are taken; every pixel is the frame's number modulo 256."""
+
+    def __init__(self, form: str) -> None:
+        size, _, count = form.partition(" ")
+        width, _, height = size.partition("x")
+        self._shape = (int(height), int(width), 3)
+        self._count = int(count) if count else None
+        self._grabbed = 0
+        if 0 in self._shape:
+            raise SourceFailure(CaptureReason.CODEC, f"synthetic: {form}: a frame without pixels")
+
+    def grab(self) -> bool:
+        self._grabbed += 1
+        return self._count is None or self._grabbed <= self._count
+
+    def retrieve(self, into: Image | None) -> Image | None:
+        image = np.empty(self._shape, np.uint8) if into is None or into.shape != self._shape else into
+        image.fill((self._grabbed - 1) % 256)
+        return image
+
+
+def _refuse_unreadable(path: str) -> None:
+    try:
+        os.stat(path)
+    except PermissionError:
+        raise SourceFailure(CaptureReason.PERMISSION, f"{path} may not be looked at") from None
+    except OSError:
+        raise SourceFailure(CaptureReason.NOT_FOUND, f"{path} does not exist") from None
+    if not os.access(path, os.R_OK):
+        raise SourceFailure(CaptureReason.PERMISSION, f"{path} may not be read")
+
+
+def _capture(address: Address, open_timeout_ms: int, read_timeout_ms: int) -> cv2.VideoCapture:
+    if address.kind is SourceKind.PIPELINE:
+        if not _has_gstreamer():
+            what = "this OpenCV was built without GStreamer (JetPack's OpenCV has it, the wheel from PyPI has not)"
+            raise SourceFailure(CaptureReason.CODEC, f"gst: {what}")
+        return cv2.VideoCapture(address.target, cv2.CAP_GSTREAMER)
+    if address.kind is SourceKind.DEVICE:
+        return cv2.VideoCapture(address.target, cv2.CAP_V4L2)
+    backend = cv2.CAP_FFMPEG if _has(cv2.CAP_FFMPEG) else cv2.CAP_ANY
+    if address.kind is SourceKind.PATH or backend == cv2.CAP_ANY:
+        return cv2.VideoCapture(os.path.abspath(address.target) if not address.is_live else address.target, backend)
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_timeout_ms]
+    return cv2.VideoCapture(address.target, backend, limits)
+
+
+def _has(backend: int) -> bool:
+    return backend in cv2.videoio_registry.getStreamBackends()
+
+
+def _has_gstreamer() -> bool:
+    return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None
+
+
+def _why(address: Address, lines: list[str], late: bool) -> SourceFailure:
+    """Find the reason in the backend's words: the first line that shows a sign, the last one otherwise."""
+    shown = redact(address.target)
+    for reason, sign in _SIGNS:
+        for line in lines:
+            if sign.search(line):
+                return SourceFailure(reason, f"{shown}: {line}")
+    if late:
+        return SourceFailure(CaptureReason.TIMEOUT, f"{shown} did not open in time")
+    said = f" ({lines[-1]})" if lines else ""
+    return SourceFailure(CaptureReason.CODEC, f"{shown} cannot be opened as video{said}")
+
+
+def _as_bgr(image: Image) -> Image:
+    """Return (H, W, 3); some cameras give one grey channel."""
+    if image.ndim == 3 and image.shape[2] == 3:
+        return image
+    grey = image.ndim == 2 or image.shape[2] == 1
+    return cast("Image", cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if grey else cv2.COLOR_BGRA2BGR))

@@ -1,0 +1,275 @@
+"""A camera in a process of its own: frames come through a shared-memory ring, and no call here can hang with it.
+
+Whatever the capture process does (block in a driver, crash, be killed), `read` returns within its timeout. Two
+deadlines run beside it: from start to first frame `open_timeout_ms`, between frames `read_timeout_ms`; when one passes,
+the process is killed and CaptureFailure names the reason. A file that waits for the reader never stalls.
+
+Frames that reached the ring are handed out before an end or a failure is told. Nothing is copied: `Frame.image` is a
+read-only view of the ring, valid until `release(frame)`, and the writer has one slot less until then. `reopen` starts a
+live source again and a file from its beginning; frames that nobody read until then count as dropped. Backoff is left to
+the caller (`edge.capture.backoff`). Cameras are started from the thread that lives longest: the kernel ends a capture
+process together with the thread that started it.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from edge.capture.address import parse_source
+from edge.capture.camera import Camera, CameraState
+from edge.capture.channel import Gone, Message
+from edge.capture.failure import CaptureFailure, CaptureReason
+from edge.capture.ring import Busy, Ring, Taken
+from edge.capture.spawn import COMMAND, CaptureProcess
+from edge.config import CameraConfig
+from edge.errors import CaptureError
+from edge.types import Frame
+
+__all__ = ["ProcessCamera"]
+
+_LOCK_WAIT_MS = 1  # the lock is held for microseconds; who cannot get it looks again instead of waiting
+_MAX_MESSAGES = 256  # heard per look, so that a child that talks without end cannot hold the reader
+_KEPT_WARNINGS = 8
+
+
+class ProcessCamera(Camera):
+    """One camera, file or folder, read by a child process. Entering it starts the process and does not wait."""
+
+    def __init__(self, config: CameraConfig, command: Sequence[str] = COMMAND) -> None:
+        """Check the source string (raises InputError); `command` starts another capture process, for tests."""
+        self.camera_id = config.id
+        self.is_live = parse_source(config.source).is_live
+        self._config = config
+        self._command = tuple(command)
+        self._process: CaptureProcess | None = None
+        self._rings: list[Ring] = []  # the one being read first, then its larger successors
+        self._lent: dict[int, tuple[Ring, int]] = {}
+        self._returned: list[tuple[Ring, int]] = []  # given back while the lock was not to be had
+        self._verdict: CaptureFailure | EOFError | None = None
+        self._entered = False
+        self._next_number = 0
+        self._dropped_before = 0  # in rings that are gone
+        self._progress_ns = 0
+        self._seen_number = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The capture process, None when none runs."""
+        return self._process.pid if self._process else None
+
+    def release(self, frame: Frame) -> None:
+        """Give the frame's slot back; harmless when repeated, after a reopening or after the end."""
+        loan = self._lent.pop(frame.number, None)
+        if loan is not None:
+            self._returned.append(loan)
+            self._give_back()
+
+    def reopen(self) -> None:
+        """Start the source again, without waiting; frame numbers go on where they were."""
+        if not self._entered:
+            raise CaptureError(f"camera {self.camera_id}: not open; enter it with `with` first")
+        self._stop()
+        self.reopened += 1
+        self._open()
+
+    def fileno(self) -> int:
+        """Return the channel's descriptor, -1 when no process runs."""
+        return self._process.channel.fileno() if self._process else -1
+
+    def deadline_ns(self) -> int | None:
+        """Return when the process is overdue, None when none runs or an outcome is known already."""
+        if self._process is None or self._verdict is not None:
+            return None
+        opening = self.state is CameraState.OPENING
+        limit_ms = self._config.open_timeout_ms if opening else self._config.read_timeout_ms
+        return self._progress_ns + limit_ms * 1_000_000
+
+    def ready(self) -> bool:
+        """Whether a frame, the end or a failure is there that was not told yet."""
+        if not self._entered or self.state in (CameraState.ENDED, CameraState.FAILED):
+            return False
+        self._give_back()
+        self._hear()
+        try:
+            if self._unread():
+                return True
+        except Busy:
+            return True  # nobody can tell now; read() will
+        self._judge_time()
+        return self._verdict is not None
+
+    def _open(self) -> None:
+        self._entered = True
+        self.state = CameraState.OPENING
+        self._verdict = None
+        self._progress_ns = time.monotonic_ns()
+        self._seen_number = self._next_number
+        config = self._config
+        try:
+            self._process = CaptureProcess(self._command, config.read_timeout_ms)
+        except OSError as error:
+            return self._bury(f"the capture process cannot be started ({error})")
+        with suppress(Gone):  # it died at once: the next look finds its end and says how
+            self._process.channel.send(
+                "open",
+                source=config.source,
+                loop=config.loop,
+                slots=config.ring_slots,
+                open_timeout_ms=config.open_timeout_ms,
+                read_timeout_ms=config.read_timeout_ms,
+                first_number=self._next_number,
+            )
+        return None
+
+    def _close(self) -> None:
+        if self._entered:
+            self._stop()
+            self._entered = False
+
+    def _read(self, timeout_ms: int) -> Frame | None:
+        if not self._entered:
+            raise CaptureError(f"camera {self.camera_id}: not open; enter it with `with` first")
+        give_up_ns = time.monotonic_ns() + timeout_ms * 1_000_000
+        while True:
+            pause_ns = give_up_ns - time.monotonic_ns()
+            try:
+                frame = self._look()
+            except Busy:
+                frame, pause_ns = None, min(pause_ns, 1_000_000)  # no wake-up was armed: look again soon
+            if frame is not None or time.monotonic_ns() >= give_up_ns:
+                return frame
+            self._sleep(pause_ns)
+
+    def _look(self) -> Frame | None:
+        """Return a frame if one is there; raise the outcome if it is due; raise Busy if nobody can tell now."""
+        self._give_back()
+        self._hear()
+        while self._unread():
+            taken = self._rings[0].take(_LOCK_WAIT_MS)
+            if taken is not None:
+                return self._lend(taken)
+        self._judge_time()
+        if self._verdict is not None:
+            self.state = CameraState.ENDED if isinstance(self._verdict, EOFError) else CameraState.FAILED
+            raise self._verdict
+        return None
+
+    def _unread(self) -> bool:
+        """Whether a frame is ready, going on to the next ring when one is read out; arms the wake-up if not."""
+        while self._rings:
+            if self._rings[0].ready(_LOCK_WAIT_MS):
+                return True
+            if len(self._rings) == 1:
+                return False
+            self._retire(self._rings[0])
+        return False
+
+    def _lend(self, taken: Taken) -> Frame:
+        self._lent[taken.number] = (self._rings[0], taken.slot)
+        self.state = CameraState.RUNNING
+        self.delivered += 1
+        self.last_taken_ns = self._progress_ns = time.monotonic_ns()
+        stamp = taken.stamp
+        return Frame(self.camera_id, taken.number, taken.image, stamp.captured_ns, stamp.captured_wall_ns)
+
+    def _give_back(self) -> None:
+        """Free the returned slots and wake a writer that waits for one; what the lock refuses is tried again later."""
+        while self._returned:
+            ring, slot = self._returned[-1]
+            if ring in self._rings:  # a retired ring has no writer any more
+                try:
+                    writer_waits = ring.give_back(slot, _LOCK_WAIT_MS)
+                except Busy:
+                    return
+                if writer_waits:
+                    self._progress_ns = time.monotonic_ns()
+                    if self._process is not None:
+                        with suppress(Gone):  # the next look finds its end
+                            self._process.channel.nudge()
+            self._returned.pop()
+
+    def _hear(self) -> None:
+        """Read what the process said and counted."""
+        self.dropped = self._dropped_before + sum(ring.dropped for ring in self._rings)
+        for _ in range(_MAX_MESSAGES):
+            if self._process is None:
+                return
+            try:
+                message = self._process.channel.receive()
+                if message is None:
+                    return
+                self._heed(message)
+            except Gone:
+                self._bury(self._process.epitaph())
+            except ValueError as error:
+                self._process.kill()
+                self._bury(f"the capture process said what cannot be understood ({error})")
+
+    def _heed(self, message: Message) -> None:
+        if message.kind == "ring":
+            self._rings.append(Ring.attach(message.descriptor))
+        elif message.kind == "warning":
+            self.warnings += 1
+            self.recent_warnings = (*self.recent_warnings, str(message.fields["text"]))[-_KEPT_WARNINGS:]
+        elif message.kind == "failed":
+            reason = CaptureReason(message.fields["reason"])
+            self._verdict = CaptureFailure(self.camera_id, reason, str(message.fields["text"]))
+        elif message.kind == "ended" and self.is_live:
+            self._verdict = CaptureFailure(self.camera_id, CaptureReason.ENDED, "the source ended the stream")
+        elif message.kind == "ended":
+            self._verdict = EOFError(f"camera {self.camera_id}: all frames were read")
+        if message.kind != "nudge":
+            self._progress_ns = time.monotonic_ns()
+
+    def _bury(self, epitaph: str) -> None:
+        """The process is gone: keep what it said last, or say how it died."""
+        self._process = None
+        if self._verdict is None:
+            self._verdict = CaptureFailure(self.camera_id, CaptureReason.PROCESS_DIED, epitaph)
+
+    def _judge_time(self) -> None:
+        """Kill a process that is overdue. Called when nothing is left to hand out."""
+        if self._rings:
+            number = self._rings[-1].next_number
+            if number != self._seen_number or self._rings[-1].writer_waits:
+                self._seen_number = number
+                self._progress_ns = time.monotonic_ns()
+        deadline_ns = self.deadline_ns()
+        if deadline_ns is None or time.monotonic_ns() < deadline_ns or self._process is None:
+            return
+        if self.state is CameraState.OPENING:
+            reason, what = CaptureReason.TIMEOUT, f"no frame within {self._config.open_timeout_ms} ms of opening"
+        else:
+            reason, what = CaptureReason.STALLED, f"no frame for {self._config.read_timeout_ms} ms"
+        self._process.kill()
+        self._process = None
+        self._verdict = CaptureFailure(self.camera_id, reason, f"{what}; the capture process was killed")
+
+    def _sleep(self, longest_ns: int) -> None:
+        deadline_ns = self.deadline_ns()
+        if deadline_ns is not None:
+            longest_ns = min(longest_ns, deadline_ns - time.monotonic_ns())
+        poller = select.poll()
+        if self.fileno() >= 0:
+            poller.register(self.fileno(), select.POLLIN)
+        poller.poll(max(0, -(-longest_ns // 1_000_000)))
+
+    def _retire(self, ring: Ring) -> None:
+        self._rings.remove(ring)
+        self._dropped_before += ring.dropped
+        ring.close()
+
+    def _stop(self) -> None:
+        """End the process and let go of the rings; frames that are still lent stay readable."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+        self._next_number = max([self._next_number, *(ring.next_number for ring in self._rings)])
+        for ring in list(self._rings):
+            self._retire(ring)
+        self._lent.clear()
+        self._returned.clear()
+        self.dropped = self._dropped_before = self._next_number - self.delivered  # what lay unread too, exactly

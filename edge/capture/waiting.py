@@ -1,0 +1,38 @@
+"""Wait for several cameras at once, without polling."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Sequence
+from typing import TypeVar
+
+from edge.capture.camera import Camera
+
+__all__ = ["wait_any"]
+
+_Camera = TypeVar("_Camera", bound=Camera)
+
+
+def wait_any(cameras: Sequence[_Camera], timeout_ms: int) -> list[_Camera]:
+    """Return all cameras whose `read(0)` has something to say, at the latest after `timeout_ms`; may be empty.
+
+    The camera that was read longest ago comes first: a reader that takes one frame of each, or only the first few, is
+    fair to all. A camera that ended or failed is returned once, so that its error is read, and again after `reopen`.
+    """
+    give_up_ns = time.monotonic_ns() + timeout_ms * 1_000_000
+    while True:
+        ready = [camera for camera in cameras if camera.ready()]
+        now_ns = time.monotonic_ns()
+        if ready or now_ns >= give_up_ns:
+            return sorted(ready, key=lambda camera: camera.last_taken_ns)
+        deadlines = [deadline for camera in cameras if (deadline := camera.deadline_ns()) is not None]
+        _sleep(cameras, min([give_up_ns, *deadlines]) - now_ns)
+
+
+def _sleep(cameras: Sequence[Camera], longest_ns: int) -> None:
+    poller = select.poll()
+    for camera in cameras:
+        if camera.fileno() >= 0:
+            poller.register(camera.fileno(), select.POLLIN)
+    poller.poll(max(0, -(-longest_ns // 1_000_000)))

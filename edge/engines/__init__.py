@@ -1,0 +1,36 @@
+"""The engines by name. An adapter is imported when it is opened, so a device needs only the runtime that it uses.
+
+`FakeEngine` (`edge.engines.fake`) has no name here: a bundle must not be able to ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from edge.errors import BundleError
+from edge.ports import Engine
+
+__all__ = ["ENGINES", "EngineSpec", "open_engine"]
+
+ENGINES = {"onnxruntime": "edge.engines.ort:OrtEngine"}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """How an engine runs. `threads` are CPU threads of one inference; `max_batch` crops go in at once at most."""
+
+    threads: int = 1
+    max_batch: int = 8
+
+
+def open_engine(kind: str, graph: Path, spec: EngineSpec) -> Engine:
+    """Return the engine called `kind` for a graph; `with` loads it. Raises BundleError for a kind that is not known."""
+    if kind not in ENGINES:
+        raise BundleError(f"engine {kind!r} is not known, expected one of {', '.join(sorted(ENGINES))}; build again")
+    module, _, name = ENGINES[kind].partition(":")
+    adapter = cast(Callable[[Path, EngineSpec], Engine], getattr(import_module(module), name))
+    return adapter(graph, spec)

@@ -1,0 +1,1 @@
+"""Look at the decisions of a running daemon from a terminal."""
