@@ -1,0 +1,104 @@
+"""What the daemon counts about itself, and the page for Prometheus made of it."""
+
+from __future__ import annotations
+
+import socket
+import urllib.request
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from edge import messages
+from edge.capture.memory import MemorySource
+from edge.errors import PublishError
+from edge.health import Health, percentile
+from edge.metrics import MetricsServer
+from edge.types import Decision, Reason, Route
+
+SECOND_NS = 1_000_000_000
+
+
+def decision(route: Route) -> Decision:
+    return Decision(route, "sku-1", 0.9, 0.1, (), (), (Reason.CERTIFIED,))
+
+
+def noted(latencies_ms: Iterable[float]) -> Health:
+    health = Health(started_ns=0)
+    for number, latency_ms in enumerate(latencies_ms):
+        route = Route.ACCEPT if number % 2 == 0 else Route.REVIEW
+        health.note(decision(route), "head", latency_ms, now_ns=(number + 1) * SECOND_NS // 10)
+    return health
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60), st.sampled_from([0.01, 0.25, 0.5, 0.9, 0.99, 1.0]))
+def test_percentile_is_the_nearest_rank(values: list[float], share: float) -> None:
+    expected = np.percentile(values, share * 100, method="inverted_cdf")
+    assert percentile(values, share) == expected
+
+
+def test_counts_rates_and_latencies() -> None:
+    health = noted(range(1, 101))
+    assert health.decisions == 100
+    assert health.routes == {"accept": 50, "review": 50}
+    assert health.latency_ms(0.5) == 50
+    assert health.latency_ms(0.99) == 99
+    assert sum(health.latency_buckets) == 100
+    assert health.rate_per_s(now_ns=10 * SECOND_NS) == pytest.approx(10, rel=0.02)
+    assert health.rate_per_s(now_ns=1000 * SECOND_NS) == 0
+
+
+def test_memory_of_the_windows_is_bounded() -> None:
+    health = noted([1.0] * 5000)
+    assert health.latency_ms(0.5) == 1.0
+    assert len(health._latencies_ms) == 1000
+
+
+def test_the_heartbeat_takes_a_number_and_names_every_route() -> None:
+    origin = messages.Origin("cart-1", "epoch", "bundle", next_seq=7)
+    message = noted([5.0]).message(origin, [MemorySource("basket", [])], now_ns=3 * SECOND_NS)
+    assert message.seq == 7
+    assert origin.next_seq == 8
+    assert message.routes == {"accept": 1, "verify": 0, "review": 0, "unknown": 0}
+    assert message.uptime_s == 3
+    assert message.resident_mib > 1
+    assert [camera.id for camera in message.cameras] == ["basket"]
+    assert messages.decode(messages.encode(message, "json")) == message
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_metrics_page_says_what_health_counted() -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    health = noted([1.0, 3.0, 700.0, 5000.0])
+    with (
+        MetricsServer(listen, health, [MemorySource("basket", [])], "b1"),
+        urllib.request.urlopen(f"http://{listen}/metrics", timeout=10) as page,
+    ):
+        families = {family.name: family for family in text_string_to_metric_families(page.read().decode())}
+    decisions = {(s.labels["route"], s.labels["tier"]): s.value for s in families["edge_decisions"].samples}
+    assert decisions == {("accept", "head"): 2, ("review", "head"): 2}
+    buckets = {s.labels["le"]: s.value for s in families["edge_decision_latency_seconds"].samples if "le" in s.labels}
+    assert buckets["0.002"] == 1
+    assert buckets["0.005"] == 2
+    assert buckets["1.0"] == 3
+    assert buckets["+Inf"] == 4
+    assert families["edge_bundle_info"].samples[0].labels["bundle"] == "b1"
+    assert sum(len(family.samples) for family in families.values()) <= 100
+
+
+def test_a_taken_metrics_port_is_one_clear_error() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        listen = f"127.0.0.1:{other.getsockname()[1]}"
+        server = MetricsServer(listen, Health(0), [], "b1")
+        with pytest.raises(PublishError, match=r"free the port or change metrics\.listen"):
+            server.__enter__()

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.device import load_device_config
+from edge.errors import ConfigError
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "devices"
+NAMES = [
+    "agx-orin-32gb",
+    "agx-orin-64gb",
+    "orin-nano-4gb",
+    "orin-nano-8gb",
+    "orin-nx-16gb",
+    "orin-nx-8gb",
+    "thor-t4000",
+    "thor-t5000",
+    "x86-dev",
+]
+
+
+def test_every_device_has_a_file_and_no_file_is_forgotten_here() -> None:
+    assert sorted(path.stem for path in CONFIGS.glob("*.yaml")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_device_file_is_valid_and_sane(name: str) -> None:
+    device = load_device_config(CONFIGS / f"{name}.yaml")
+    memory = device.memory
+    assert memory.headroom == pytest.approx(0.2)
+    assert memory.system_mib < memory.total_mib
+    assert (device.sm is None) == (device.engine == "onnxruntime") == (memory.runtime_overhead_mib == 0)
+    if device.int8_dense_tops and device.int8_sparse_tops:
+        assert device.int8_sparse_tops == pytest.approx(2 * device.int8_dense_tops)
+
+
+def test_more_memory_promised_than_there_is_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "d.yaml"
+    text = (CONFIGS / "orin-nano-4gb.yaml").read_text()
+    path.write_text(text.replace("application_budget_mib: 1800", "application_budget_mib: 3000"))
+    with pytest.raises(ConfigError, match="expected at most the total of 3400 MiB"):
+        load_device_config(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("sm: 87", "sm: 8.7", r"d\.yaml:6: sm"),
+        ("total_mib: 3400", "total_gb: 4", r"d\.yaml:8: memory\.total_gb: unknown key"),
+        ("engine: tensorrt", "engine: cuda", r"d\.yaml:\d+: engine"),
+        ("headroom: 0.2", "headroom: 1.0", r"memory\.headroom"),
+        ("application_budget_mib: 1800", "application_budget_mib: 0", "expected what one process may take"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    text = (CONFIGS / "orin-nano-4gb.yaml").read_text()
+    assert old in text
+    (tmp_path / "d.yaml").write_text(text.replace(old, new))
+    with pytest.raises(ConfigError, match=expected):
+        load_device_config(tmp_path / "d.yaml")
