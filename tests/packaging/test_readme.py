@@ -1,0 +1,82 @@
+"""Every command of the README is run, as it stands there, in a copy of what a newcomer has."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = Path(sys.executable).parent
+SMALL_CATALOGUE = ("--skus", "24", "--seed", "3", "--photos", "flat:4,6,2", "--unknown", "6")
+
+
+def shell_lines() -> list[str]:
+    """Return the commands of the README's sh blocks, without comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tracked tree with the virtual environment that runs this test."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("Makefile", "pyproject.toml", "setup.py", "configs", "deploy"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "bin").symlink_to(COMMANDS)
+    (folder / ".venv" / ".installed").touch()
+    return folder
+
+
+def run(folder: Path, command: list[str], timeout: int) -> str:
+    environment = {**os.environ, "PATH": f"{COMMANDS}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def test_the_readme_names_the_two_commands_and_the_commands_of_the_product() -> None:
+    lines = shell_lines()
+    assert lines[:2] == ["make demo", "make test"]
+    assert {"edge-build", "edge-calibrate", "edge-classify", "edge-daemon"} <= {line.split()[0] for line in lines}
+
+
+@pytest.mark.timeout(900)
+def test_make_demo_runs_and_shows_its_figures(checkout: Path) -> None:
+    out = run(checkout, ["make", "demo", "DEMO_SKUS=30"], timeout=800)
+    for figure in ("automation rate", "silent-error rate", "latency p50 / p99", "peak memory", "decisions.html"):
+        assert figure in out
+    page = (checkout / "demo" / "decisions.html").read_text(encoding="utf-8")
+    assert "data:image/jpeg;base64," in page
+    assert (checkout / "demo" / "bundle" / "report.html").is_file()
+
+
+@pytest.mark.timeout(900)
+def test_the_commands_on_ones_own_backbone_and_products(checkout: Path) -> None:
+    run(checkout, ["edge-backbone", "efficientnet-lite0", "--out", "weights"], timeout=300)
+    for suffix in ("onnx", "yaml"):
+        shutil.copy(checkout / "weights" / f"efficientnet-lite0.{suffix}", checkout / f"backbone.{suffix}")
+    run(checkout, ["edge-render", "catalogue", *SMALL_CATALOGUE, "--out", "catalogue"], timeout=300)
+    (checkout / "demo").mkdir(exist_ok=True)
+    for line in shell_lines():
+        if not line.startswith("make "):
+            if "demo-cart.yaml" in line and not (checkout / "demo" / "bundle").exists():
+                shutil.copytree(checkout / "bundle", checkout / "demo" / "bundle")
+            run(checkout, line.split(), timeout=300)
+    assert (checkout / "decisions.jsonl").read_text(encoding="utf-8").count("\n") == 48
+
+
+def test_make_test_is_the_whole_suite(checkout: Path) -> None:
+    plan = run(checkout, ["make", "--dry-run", "test"], timeout=30)
+    assert "-m pytest" in plan

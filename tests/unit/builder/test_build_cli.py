@@ -1,0 +1,222 @@
+"""edge-build from end to end on small real networks and generated photos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from small_nets import mobile, plain, vision_transformer
+
+from builder.cli import build
+from edge.build_folder import read_build
+from edge.engines import EngineSpec, open_engine
+
+DEVICE = Path(__file__).resolve().parents[3] / "configs" / "devices" / "x86-dev.yaml"
+SIDECAR = "{color: rgb, mean: [127, 127, 127], std: [128, 128, 128], layout: nchw, resize: stretch}\n"
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with mobile.onnx, its sidecar, and 30 photos of 3 products."""
+    onnx.save(mobile(), tmp_path / "mobile.onnx")
+    (tmp_path / "mobile.yaml").write_text(SIDECAR)
+    random = np.random.default_rng(0)
+    for product in range(3):
+        (tmp_path / "photos" / f"p{product}").mkdir(parents=True)
+        for number in range(10):
+            coarse = random.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+            photo = cv2.resize(coarse, (50, 60), interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(tmp_path / "photos" / f"p{product}" / f"{number}.jpg"), photo)
+    return tmp_path
+
+
+def _run(place: Path, *more: str, model: str = "mobile.onnx") -> int:
+    given = {
+        "--model": place / model,
+        "--images": place / "photos",
+        "--device": DEVICE,
+        "--out": place / "build",
+    }
+    return build([*(str(part) for pair in given.items() for part in pair), *more])
+
+
+def test_a_build_is_sealed_and_runs_in_the_engine(place: Path, capsys: Capture) -> None:
+    assert _run(place) == 0
+    found = read_build(place / "build")
+    info = found.info
+    assert (info.engine, info.backbone, info.images, info.max_batch) == ("onnxruntime", "mobile", 20, 8)
+    assert (info.input.height_px, info.input.width_px, info.input.resize) == (32, 32, "stretch")
+    assert info.taps == ("b0_add", "b2_add", "b4_add", "b5_project", "head_relu6")
+    assert info.feature_dimension == 396
+    assert info.report["parity"]["photos"] == 10
+    assert info.report["parity"]["cosine_mean"] > 0.95
+    assert info.report["features"][-1]["stop"] == 396
+    crops = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    with open_engine(info.engine, found.graph, EngineSpec(max_batch=info.max_batch)) as engine:
+        assert engine.embed(crops).shape == (8, 396)
+    assert sorted(path.name for path in (place / "build").iterdir()) == ["manifest.json", "model.cpu.onnx"]
+    printed = capsys.readouterr().out
+    assert "same nearest neighbour" in printed
+    assert "estimate" in printed
+
+
+def test_the_same_arguments_give_the_same_graph_and_the_seed_another(place: Path) -> None:
+    graphs = []
+    for seed in ("3", "3", "4"):
+        assert _run(place, "--seed", seed) == 0
+        graphs.append(read_build(place / "build").graph.read_bytes())
+    assert graphs[0] == graphs[1] != graphs[2]
+
+
+def test_options_reach_the_build(place: Path) -> None:
+    (place / "other.yaml").write_text(SIDECAR.replace("stretch", "letterbox").replace("rgb", "bgr"))
+    more = ["--preprocess", str(place / "other.yaml"), "--taps", "b4_add,b2_add", "--max-batch", "2", "--photos", "9"]
+    assert _run(place, *more) == 0
+    info = read_build(place / "build").info
+    assert (info.taps, info.feature_dimension) == (("b4_add", "b2_add"), 5 * 16 + 2 * 12)
+    assert (info.max_batch, info.images, info.input.resize) == (2, 9, "letterbox")
+
+
+def test_a_transformer_with_imagenet_means_is_built(place: Path) -> None:
+    onnx.save(vision_transformer(), place / "vit.onnx")
+    (place / "vit.yaml").write_text(
+        "{color: rgb, mean: [123.675, 116.28, 103.53], std: [58.4, 57.1, 57.4], layout: nchw, resize: crop}"
+    )
+    assert _run(place, model="vit.onnx") == 0
+    assert read_build(place / "build").info.feature_dimension == 3 * 2 * 24
+
+
+def test_a_channels_last_model_is_built(place: Path) -> None:
+    onnx.save(plain(layout="nhwc"), place / "tf.onnx")
+    (place / "tf.yaml").write_text(SIDECAR.replace("nchw", "nhwc"))
+    assert _run(place, model="tf.onnx") == 0
+
+
+def test_weights_in_a_file_beside_the_model_are_found(place: Path) -> None:
+    onnx.save(mobile(), place / "big.onnx", save_as_external_data=True, location="big.bin", size_threshold=100)
+    (place / "big.yaml").write_text(SIDECAR)
+    assert (place / "big.bin").exists()
+    assert _run(place, model="big.onnx") == 0
+
+
+def _two_inputs(place: Path) -> None:
+    model = mobile()
+    model.graph.input.append(helper.make_tensor_value_info("mask", 1, ["N"]))
+    onnx.save(model, place / "mobile.onnx")
+
+
+def _fixed_batch(place: Path) -> None:
+    model = mobile()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, place / "mobile.onnx")
+
+
+def _truncated(place: Path) -> None:
+    data = (place / "mobile.onnx").read_bytes()
+    (place / "mobile.onnx").write_bytes(data[: len(data) // 2])
+
+
+def _no_sidecar(place: Path) -> None:
+    (place / "mobile.yaml").unlink()
+
+
+def _no_photos(place: Path) -> None:
+    (place / "photos").rename(place / "away")
+    (place / "photos").mkdir()
+
+
+def _damaged_photos(place: Path) -> None:
+    for path in sorted((place / "photos").rglob("*.jpg"))[5:]:
+        path.write_bytes(b"no picture")
+
+
+def _foreign_out(place: Path) -> None:
+    (place / "build").mkdir()
+    (place / "build" / "thesis.txt").write_text("years of work")
+
+
+def _nothing(place: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "expected"),
+    [
+        (_two_inputs, [], "2 inputs (x, mask), expected one"),
+        (_fixed_batch, [], "fixed batch of 1"),
+        (_truncated, [], "not an ONNX model, or cut short"),
+        (_no_sidecar, [], "color: rgb, mean: [127, 127, 127]"),
+        (_no_photos, [], "no photos"),
+        (_damaged_photos, [], "5 readable photos of 30, expected at least 8"),
+        (_foreign_out, [], "exists and is not a build"),
+        (_nothing, ["--engine", "tensorrt"], "not in this version"),
+        (_nothing, ["--taps", "b4_add,nowhere"], "no tensor is called 'nowhere'"),
+        (_nothing, ["--device", "absent.yaml"], "no such file"),
+        (_nothing, ["--images", "absent"], "not a folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    place: Path, capsys: Capture, change: Callable[[Path], None], more: list[str], expected: str
+) -> None:
+    change(place)
+    before = sorted(path.name for path in place.iterdir())
+    assert _run(place, *more) == 2
+    said = capsys.readouterr()
+    lines = [line for line in said.err.splitlines() if line.strip()]
+    assert len(lines) == 1
+    assert lines[0].startswith("edge-build: error: ")
+    assert expected in lines[0]
+    assert said.out == ""
+    assert sorted(path.name for path in place.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "more",
+    [["--photos", "7"], ["--photos", "many"], ["--max-batch", "0"], ["--seed", "-1"], ["--min-cosine", "2"],
+     ["--taps", "a,,b"], ["--taps", "a,a"], ["--engine", "none"], ["--skus", "0"]],
+)  # fmt: skip
+def test_an_argument_out_of_range_is_refused_before_anything_is_read(
+    place: Path, capsys: Capture, more: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        _run(place, *more)
+    assert left.value.code == 2
+    assert more[0] in capsys.readouterr().err
+
+
+def test_a_refused_parity_leaves_the_previous_build(place: Path, capsys: Capture) -> None:
+    assert _run(place) == 0
+    before = read_build(place / "build").id
+    capsys.readouterr()
+    assert _run(place, "--min-cosine", "1.0") == 3
+    assert "mean cosine 0.9" in capsys.readouterr().err
+    assert read_build(place / "build").id == before
+    assert not [path for path in place.iterdir() if path.name.startswith(".")]
+
+
+def test_a_device_that_is_too_small_is_refused(place: Path, capsys: Capture) -> None:
+    text = DEVICE.read_text().replace("application_budget_mib: 4096", "application_budget_mib: 64")
+    (place / "tiny.yaml").write_text(text)
+    assert _run(place, "--device", str(place / "tiny.yaml")) == 3
+    error = capsys.readouterr().err
+    assert "expected at most 51 MiB" in error
+    assert "the largest: Python and libraries" in error
+    assert not (place / "build").exists()
+
+
+def test_what_was_left_out_is_said(place: Path, capsys: Capture) -> None:
+    for path in sorted((place / "photos").rglob("*.jpg"))[12:]:
+        path.write_bytes(b"no picture")
+    jetson = DEVICE.with_name("orin-nano-4gb.yaml")
+    assert _run(place, "--device", str(jetson)) == 0
+    error = capsys.readouterr().err
+    assert "18 photos cannot be read and were left out" in error
+    assert "and 13 more" in error
+    assert "12 photos are too few to hold some out" in error
+    assert "runs tensorrt best; this build runs on onnxruntime" in error

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from builder.budget import Ledger, Line, Load, ledger_for, refuse_over
+from builder.parity import Parity, measure_parity, refuse_below
+from edge.device import DeviceConfig, load_device_config
+from edge.errors import GateError
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "devices"
+MIB = 1 << 20
+
+
+def _parity(cosine_mean: float) -> Parity:
+    return Parity(
+        photos=10,
+        photos_set_ranges=False,
+        cosine_mean=cosine_mean,
+        cosine_p05=0.9,
+        cosine_min=0.9,
+        neighbour_agreement=0.9,
+        float_ms=2.0,
+        int8_ms=1.0,
+        float_bytes=4,
+        int8_bytes=1,
+    )
+
+
+def _device(name: str = "orin-nano-4gb") -> DeviceConfig:
+    return load_device_config(CONFIGS / f"{name}.yaml")
+
+
+def _linear(path: Path, weights: np.ndarray) -> Path:
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["floats"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "w"], ["features"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 2, 2, 3])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", weights.shape[1]])],
+        [numpy_helper.from_array(weights.astype(np.float32), "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_parity_compares_row_by_row(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    weights = random.normal(size=(12, 6))
+    exact = _linear(tmp_path / "exact.onnx", weights)
+    turned = _linear(tmp_path / "turned.onnx", -weights)
+    crops = random.integers(0, 256, (20, 2, 2, 3), dtype=np.uint8)
+    heard: list[int] = []
+    same = measure_parity(exact, exact, crops, False, heard.append)
+    assert sum(heard) == same.photos == 20
+    assert same.cosine_min == pytest.approx(1.0, abs=1e-5)
+    assert same.neighbour_agreement == 1.0
+    assert same.float_bytes == exact.stat().st_size
+    against = measure_parity(exact, turned, crops, True, heard.append)
+    assert against.cosine_mean == pytest.approx(-1.0, abs=1e-5)
+    assert against.neighbour_agreement == 1.0  # all rows turned alike: the same neighbours
+    other = measure_parity(exact, _linear(tmp_path / "o.onnx", random.normal(size=(12, 6))), crops, False, heard.append)
+    assert other.cosine_min <= other.cosine_p05 <= other.cosine_mean < 0.99
+    assert other.neighbour_agreement < 1.0
+
+
+@pytest.mark.parametrize(("cosine", "refused"), [(0.96, False), (0.95, False), (0.949, True), (float("nan"), True)])
+def test_the_parity_gate(cosine: float, refused: bool) -> None:
+    if not refused:
+        refuse_below(_parity(cosine), 0.95)
+        return
+    with pytest.raises(GateError, match=f"mean cosine {cosine:.4f} .* expected at least 0.9500"):
+        refuse_below(_parity(cosine), 0.95)
+
+
+def _graph(channels: int = 64) -> onnx.ModelProto:
+    """images -> Cast -> Transpose -> Conv -> Relu -> GlobalAveragePool -> Flatten, 64 x 64 pixels."""
+    weight = np.zeros((channels, 3, 1, 1), np.float32)
+    nodes = [
+        helper.make_node("Transpose", ["images"], ["bytes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["bytes"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Conv", ["floats", "w"], ["map"]),
+        helper.make_node("Relu", ["map"], ["positive"]),
+        helper.make_node("GlobalAveragePool", ["positive"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["features"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 64, 64, 3])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", channels])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _line(ledger: Ledger, start: str) -> Line:
+    return next(line for line in ledger.lines if line.name.startswith(start))
+
+
+def test_activations_are_the_most_that_live_at_once() -> None:
+    ledger = ledger_for(_graph(), _device(), Load("onnxruntime", max_batch=4, skus=1000))
+    two_maps = 2 * 4 * 64 * 64 * 64 * 4  # before and after Relu, batch 4, 64 channels of 64 x 64 floats
+    images = 4 * 64 * 64 * 3
+    assert _line(ledger, "activations, batch 4").mib == pytest.approx(2 * (two_maps + images) / MIB)
+    assert _line(ledger, "weights").mib == pytest.approx(2 * 64 * 3 * 4 / MIB)
+    assert _line(ledger, "product table").mib == pytest.approx(1000 * 8 * 192 / MIB)
+
+
+def test_the_batch_scales_the_activations() -> None:
+    small, large = (
+        _line(ledger_for(_graph(), _device(), Load("onnxruntime", batch, 1)), "activations").mib for batch in (1, 8)
+    )
+    assert large == pytest.approx(8 * small)
+
+
+def test_cuda_counts_only_where_the_engine_is_tensorrt() -> None:
+    graph, device = _graph(), _device()
+    cpu = ledger_for(graph, device, Load("onnxruntime", 1, 1))
+    gpu = ledger_for(graph, device, Load("tensorrt", 1, 1))
+    assert gpu.total_mib - cpu.total_mib == pytest.approx(device.memory.runtime_overhead_mib)
+
+
+def test_the_limit_is_the_budget_less_its_headroom() -> None:
+    device = _device()
+    ledger = ledger_for(_graph(), device, Load("onnxruntime", 1, 1))
+    assert ledger.limit_mib == pytest.approx(device.memory.application_budget_mib * 0.8)
+    refuse_over(ledger)
+
+
+def test_over_the_limit_names_the_three_largest_lines() -> None:
+    lines = tuple(Line(name, mib, "counted") for name, mib in (("a", 10), ("b", 400), ("c", 30), ("d", 200)))
+    refuse_over(Ledger(lines, 640.0, "box"))
+    with pytest.raises(
+        GateError, match=r"about 640 MiB on box, .* 639 MiB; the largest: b 400 MiB, d 200 MiB, c 30 MiB"
+    ):
+        refuse_over(Ledger(lines, 639.0, "box"))

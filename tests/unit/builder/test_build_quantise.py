@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from small_nets import bottleneck_resnet, mobile, plain, plain_resnet, separable, vision_transformer
+
+from builder.features import append_features
+from builder.fold import Folded, fold
+from builder.optimise import optimised
+from builder.photos import in_batches
+from builder.quantise import quantised
+from builder.sidecar import Preprocess
+from builder.taps import find_taps
+
+PATH = Path("m.onnx")
+LITE = Preprocess(color="rgb", mean=(127,) * 3, std=(128,) * 3, layout="nchw", resize="stretch")
+IMAGENET = Preprocess(
+    color="rgb", mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), layout="nchw", resize="stretch"
+)
+
+
+def _images(count: int, side: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Smooth coloured blobs: noise has no structure that a network could keep."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (count, side // 8, side // 8, 3), dtype=np.uint8)
+    return coarse.repeat(8, axis=1).repeat(8, axis=2)
+
+
+def _graphs(given: onnx.ModelProto, preprocess: Preprocess) -> tuple[Folded, onnx.ModelProto]:
+    model = optimised(PATH, given)
+    size = given.graph.input[0].type.tensor_type.shape.dim[2].dim_value
+    folded = fold(model, preprocess, (size, size))
+    return folded, append_features(folded.model, find_taps(PATH, model))[0]
+
+
+def _int8(given: onnx.ModelProto, preprocess: Preprocess, side: int) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    folded, model = _graphs(given, preprocess)
+    heard: list[int] = []
+    result = quantised(PATH, folded, model, in_batches(_images(20, side)), heard.append)
+    assert heard == [8, 8, 4]
+    onnx.checker.check_model(result)
+    return model, result
+
+
+def _run(model: onnx.ModelProto, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    rows: NDArray[np.float32] = session.run(None, {"images": images})[0]
+    return rows
+
+
+def _optimised_operators(model: onnx.ModelProto, path: Path) -> Counter[str]:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(path).graph.node)
+
+
+@pytest.mark.parametrize(
+    ("net", "side", "least"),
+    [
+        (plain, 32, 0.99),
+        (bottleneck_resnet, 64, 0.99),
+        (plain_resnet, 32, 0.99),
+        (mobile, 32, 0.97),
+        (separable, 32, 0.97),
+        (vision_transformer, 32, 0.97),
+    ],
+)
+@pytest.mark.parametrize("preprocess", [LITE, IMAGENET], ids=["bytes", "floats"])
+def test_int8_stays_near_float(net: object, side: int, least: float, preprocess: Preprocess) -> None:
+    exact, small = _int8(net(), preprocess, side)  # type: ignore[operator]
+    images = _images(6, side, seed=9)
+    cosine = np.einsum("nd,nd->n", _run(exact, images), _run(small, images))
+    assert cosine.min() > least
+
+
+@pytest.mark.parametrize("opset", [13, 17, 18, 21])
+def test_every_opset_goes_through(opset: int) -> None:
+    if opset > onnx.defs.onnx_opset_version():
+        pytest.skip(f"onnx {onnx.__version__} does not know opset {opset}")
+    exact, small = _int8(plain(opset=opset), LITE, 32)
+    images = _images(2, 32, seed=9)
+    assert np.einsum("nd,nd->n", _run(exact, images), _run(small, images)).min() > 0.99
+    assert [o.domain for o in small.opset_import] == [""]
+
+
+def test_the_backbone_is_int8_from_the_bytes_on_and_nothing_is_turned(tmp_path: Path) -> None:
+    _, small = _int8(mobile(), LITE, 32)
+    operators = _optimised_operators(small, tmp_path / "optimised.onnx")
+    assert operators["QLinearConv"] == 20
+    assert operators["QLinearAdd"] == 3
+    assert not {"Conv", "Add", "Transpose", "QuantizeLinear", "Clip"} & set(operators)
+
+
+def test_weights_are_int8_and_activations_uint8() -> None:
+    _, small = _int8(mobile(), LITE, 32)
+    kinds = {weight.name: weight.data_type for weight in small.graph.initializer}
+    assert kinds["stem.w_quantized"] == onnx.TensorProto.INT8
+    floats = sum(np.prod(w.dims) for w in small.graph.initializer if w.data_type == onnx.TensorProto.FLOAT)
+    total = sum(np.prod(w.dims) for w in small.graph.initializer)
+    assert floats < total / 2
+
+
+def test_the_same_photos_give_the_same_bytes() -> None:
+    first, second = (_int8(mobile(), LITE, 32)[1].SerializeToString() for _ in range(2))
+    assert first == second
