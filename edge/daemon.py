@@ -1,7 +1,7 @@
 """The loop: read -> locate -> decide -> publish -> heartbeat. It reads as the dataflow and names no adapter.
 
 Invariants
-- No call in the loop blocks longer than TICK_MS, except the engine.
+- No call in the loop blocks longer than TICK_MS, except the wait for the engine.
 - A file is decided on to its last frame; a live camera that fails is reopened with backoff while the others go on.
 - Every decision takes a number (`seq`); one that could not be sent is counted and leaves a gap that everybody sees.
 - A full disk ends the recording, never the deciding.
@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+
+import numpy as np
 
 from edge import messages
 from edge.bundle import Bundle
@@ -22,15 +26,17 @@ from edge.capture.camera import Camera, CameraState
 from edge.capture.waiting import wait_any
 from edge.errors import CaptureError, PublishError
 from edge.health import Health
-from edge.pipeline import Pipeline
+from edge.pipeline import Batch, Pipeline
 from edge.ports import Locator, Publisher
 from edge.preprocess import cut
 from edge.replay.record import Recorder
-from edge.types import Decision, Frame, Region
+from edge.types import Decision, Embeddings, Frame, Image, Region
 
 __all__ = ["TICK_MS", "Daemon", "Outgoing", "Sender", "Stream"]
 
 TICK_MS = 100
+IN_FLIGHT = 2  # one in the engine, one ready for it
+NO_IMAGE: Image = np.empty((0, 0, 3), np.uint8)
 HEARTBEAT_NS = 1_000_000_000
 EPOCH_1970 = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -48,8 +54,23 @@ class Stream:
     error: CaptureError | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _InFlight:
+    """A batch that the engine is working on."""
+
+    frame: Frame
+    regions: Sequence[Region]
+    batch: Batch
+    embeddings: Future[Embeddings]
+
+
 class Daemon:
-    """Decides on everything that the cameras deliver until they end or `stop` is set. All parts come opened."""
+    """Decides on everything that the cameras deliver until they end or `stop` is set. All parts come opened.
+
+    The engine has a thread of its own and nothing else in it: while it works on one batch, this thread locates, fits
+    and publishes for its neighbours. At most IN_FLIGHT batches wait for the engine; when no camera has a frame, this
+    thread waits for the engine, so a decision never waits for the next frame.
+    """
 
     def __init__(
         self, streams: Sequence[Stream], pipeline: Pipeline, outgoing: Outgoing, clock_ns: Callable[[], int]
@@ -58,6 +79,7 @@ class Daemon:
         self._pipeline = pipeline
         self._outgoing = outgoing
         self._clock_ns = clock_ns
+        self._in_flight: deque[_InFlight] = deque()
         self._next_heartbeat_ns = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -66,26 +88,43 @@ class Daemon:
         Raises CaptureError at the end when a file could not be read: everything else was decided on, and the failure is
         not silent. Raises EngineError and PublishError at once.
         """
-        while not stop.is_set() and not all(stream.ended for stream in self._streams.values()):
-            for camera in wait_any([c for c, stream in self._streams.items() if not stream.ended], TICK_MS):
-                frame = self._read(self._streams[camera])
-                if frame is not None:
-                    self._step(self._streams[camera], frame)
-            self._reopen_due()
-            self._heartbeat()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine") as executor:
+            while not stop.is_set() and not all(stream.ended for stream in self._streams.values()):
+                open_cameras = [camera for camera, stream in self._streams.items() if not stream.ended]
+                ready = wait_any(open_cameras, 0 if self._in_flight else TICK_MS)
+                for camera in ready:
+                    frame = self._read(self._streams[camera])
+                    if frame is not None:
+                        self._begin(self._streams[camera], frame, executor)
+                self._finish(0 if ready else 1)
+                self._reopen_due()
+                self._heartbeat()
+            self._finish(len(self._in_flight))
         self._heartbeat(last=True)
         for stream in self._streams.values():
             if stream.error is not None:
                 raise stream.error
 
-    def _step(self, stream: Stream, frame: Frame) -> None:
-        """One frame through all stages."""
+    def _begin(self, stream: Stream, frame: Frame, executor: Executor) -> None:
+        """Locate, fit and hand to the engine."""
         regions = stream.locator.locate(frame)
-        decisions = self._pipeline.decide([cut(frame.image, region) for region in regions])
-        for region, decision in zip(regions, decisions, strict=True):
-            self._outgoing.decision(frame, region, decision, self._clock_ns())
+        first = 0
+        for batch in self._pipeline.prepare([cut(frame.image, region) for region in regions]):
+            own = regions[first : first + len(batch.crops)]
+            first += len(own)
+            future = executor.submit(self._pipeline.embed, batch)
+            self._in_flight.append(_InFlight(replace(frame, image=NO_IMAGE), own, batch, future))
+            self._finish(len(self._in_flight) - IN_FLIGHT)
         self._outgoing.frame(frame)
         stream.camera.release(frame)
+
+    def _finish(self, count: int) -> None:
+        """Wait for the oldest `count` batches, judge and publish them; a failure of the engine is raised here."""
+        for _ in range(min(count, len(self._in_flight))):
+            done = self._in_flight.popleft()
+            decisions = self._pipeline.judge(done.batch, done.embeddings.result())
+            for region, decision in zip(done.regions, decisions, strict=True):
+                self._outgoing.decision(done.frame, region, decision, self._clock_ns())
 
     def _read(self, stream: Stream) -> Frame | None:
         camera = stream.camera

@@ -6,7 +6,8 @@ daemon, `edge-classify`, replay and calibration's final measurement run the very
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,40 +18,55 @@ from edge.ports import Engine
 from edge.route import Evidence, Limits, route
 from edge.types import Candidate, Crops, Decision, Embeddings, Image, Similarities
 
-__all__ = ["CANDIDATES", "Pipeline"]
+__all__ = ["CANDIDATES", "Batch", "Pipeline"]
 
 CANDIDATES = 5
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Crops made ready for the engine, with what the rules need to know about each."""
+
+    crops: Crops
+    sides_px: tuple[int, ...]  # the shorter side of each picture before it was resized
+    sharpness: tuple[float, ...]
+
+
 class Pipeline:
-    """Decides with one bundle on one open engine. Holds one batch of input memory and reuses it."""
+    """Decides with one bundle on one open engine.
+
+    `decide` runs all stages. A caller that overlaps them (the daemon) calls `prepare`, `embed` and `judge` itself;
+    `embed` may run in another thread than the other two, one call at a time.
+    """
 
     def __init__(self, bundle: Bundle, engine: Engine) -> None:
         self._bundle = bundle
         self._engine = engine
         self._index = lookup.index_from_table(bundle.table)
         self._strangeness = ood.METHODS[bundle.rules.ood.method]
-        spec = bundle.info.input
-        self._batch: Crops = np.empty(
-            (min(engine.max_batch, bundle.info.max_batch), spec.height_px, spec.width_px, 3), np.uint8
-        )
+        self._max_batch = min(engine.max_batch, bundle.info.max_batch)
 
     def decide(self, images: Sequence[Image]) -> list[Decision]:
         """Return one decision per picture (h, w, 3) uint8 BGR, in order, in batches of what the engine takes."""
-        decisions: list[Decision] = []
-        for start in range(0, len(images), len(self._batch)):
-            decisions += self._decide_batch(images[start : start + len(self._batch)])
-        return decisions
+        return [d for batch in self.prepare(images) for d in self.judge(batch, self.embed(batch))]
 
-    def _decide_batch(self, images: Sequence[Image]) -> list[Decision]:
-        crops = self._batch[: len(images)]
-        for image, crop in zip(images, crops, strict=True):
-            preprocess.fit_into(image, self._bundle.info.input, crop)
-        sides = [min(image.shape[:2]) for image in images]
-        return self.judge(self._engine.embed(crops), sides, preprocess.sharpness(crops))
+    def prepare(self, images: Sequence[Image]) -> Iterator[Batch]:
+        """Yield batches of fitted copies: the pictures may be gone once the last batch was taken."""
+        spec = self._bundle.info.input
+        for start in range(0, len(images), self._max_batch):
+            some = images[start : start + self._max_batch]
+            crops: Crops = np.empty((len(some), spec.height_px, spec.width_px, 3), np.uint8)
+            for image, crop in zip(some, crops, strict=True):
+                preprocess.fit_into(image, spec, crop)
+            sides = tuple(min(image.shape[:2]) for image in some)
+            yield Batch(crops, sides, tuple(preprocess.sharpness(crops)))
 
-    def judge(self, embeddings: Embeddings, sides_px: Sequence[int], sharpness: Sequence[float]) -> list[Decision]:
-        """Return decisions for (N, D) embeddings whose crops had these shorter sides (px) and sharpness."""
+    def embed(self, batch: Batch) -> Embeddings:
+        """Run the engine: (N, D) unit rows."""
+        return self._engine.embed(batch.crops)
+
+    def judge(self, batch: Batch, embeddings: Embeddings) -> list[Decision]:
+        """Return decisions for a batch and its (N, D) embeddings."""
         rules = self._bundle.rules
         scores = lookup.similarities(self._index, embeddings)
         best = lookup.top(scores, CANDIDATES)
@@ -71,8 +87,8 @@ class Pipeline:
                 confidence=float(p_correct[row]),
                 ood_score=float(strange[row]),
                 set_size=int((scores[row] >= similarity[row] - rules.cuts.set_gap).sum()),
-                side_px=sides_px[row],
-                sharpness=sharpness[row],
+                side_px=batch.sides_px[row],
+                sharpness=batch.sharpness[row],
             )
             decisions.append(self._decision(evidence, scores[row], best[row]))
         return decisions

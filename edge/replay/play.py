@@ -14,7 +14,7 @@ from pathlib import Path
 from edge.pipeline import Pipeline
 from edge.ports import Locator
 from edge.preprocess import cut
-from edge.replay.record import DECISIONS, read_decisions, read_frame_lines, read_frames
+from edge.replay.record import DECISIONS, is_complete, read_decisions, read_frame_lines, read_frames
 from edge.types import Decision, Region
 
 __all__ = ["TOLERANCE", "Comparison", "compare"]
@@ -41,12 +41,14 @@ class Comparison:
 def compare(folder: Path, pipeline: Pipeline, locators: Mapping[str, Locator]) -> Comparison:
     """Replay `folder` and compare with what was recorded; raises InputError for a damaged recording.
 
-    Decisions of a frame whose picture was not kept (the disk filled up, the power went) are left out.
+    A recording that was cut short (the disk filled up, the power went) is compared as far as it goes.
     """
-    result = Comparison()
+    result, complete = Comparison(), is_complete(folder)
     whole = {(line.camera_id, line.number) for line in read_frame_lines(folder)}
     decisions = (d for d in read_decisions(folder / DECISIONS) if (d.camera_id, d.frame) in whole)
     for recorded, replayed in zip_longest(decisions, _replay(folder, pipeline, locators)):
+        if recorded is None and not complete:
+            break
         result.compared += 1
         if recorded is None or replayed is None:
             result.note(

@@ -4,14 +4,17 @@
     frames.jsonl       one line per frame: camera, number, capture times, file
     frames/*.png       the pictures, lossless
     decisions.jsonl    one DecisionMessage (JSON) per line, as published
+    end.json           how many of each there are; written last, and only when the recording is complete
 
 A frame's line is written after its picture, so every line names a picture that is whole. A disk that fills up ends the
-recording; what was written stays readable. A cut last line (power) is ignored by the reader.
+recording; what was written stays readable. A cut last line (power) is ignored by the reader. Without end.json a
+recording counts as far as it goes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -26,10 +29,19 @@ from edge.errors import InputError, PublishError
 from edge.publish.journal import JournalPublisher
 from edge.types import Frame
 
-__all__ = ["FrameLine", "Recorder", "Session", "read_decisions", "read_frame_lines", "read_frames", "read_session"]
+__all__ = [
+    "FrameLine",
+    "Recorder",
+    "Session",
+    "is_complete",
+    "read_decisions",
+    "read_frame_lines",
+    "read_frames",
+    "read_session",
+]
 
 SCHEMA = 1
-SESSION, FRAMES, DECISIONS, PICTURES = "session.json", "frames.jsonl", "decisions.jsonl", "frames"
+SESSION, FRAMES, DECISIONS, PICTURES, END = "session.json", "frames.jsonl", "decisions.jsonl", "frames", "end.json"
 T = TypeVar("T")
 
 
@@ -69,6 +81,8 @@ class Recorder:
         )
         self._frames = JournalPublisher(folder / FRAMES, topic="frame")
         self._decisions = JournalPublisher(folder / DECISIONS)
+        self._counts = {FRAMES: 0, DECISIONS: 0}
+        self._broken = False
 
     def __enter__(self) -> Recorder:
         try:
@@ -87,11 +101,14 @@ class Recorder:
     ) -> None:
         self._frames.__exit__(kind, error, trace)
         self._decisions.__exit__(kind, error, trace)
+        if kind is None and not self._broken:
+            counts = msgspec.json.encode({"frames": self._counts[FRAMES], "decisions": self._counts[DECISIONS]})
+            with suppress(OSError):  # a disk that is full by now: the recording stays an incomplete one
+                (self._folder / END).write_bytes(counts)
 
     def frame(self, frame: Frame) -> None:
         """Keep one frame."""
         name = f"{frame.camera_id}-{frame.number:08d}.png"
-        write_still(self._folder / PICTURES / name, frame.image)
         line = FrameLine(
             camera_id=frame.camera_id,
             number=frame.number,
@@ -99,11 +116,24 @@ class Recorder:
             captured_wall_ns=frame.captured_wall_ns,
             file=name,
         )
-        self._frames.send("frame", msgspec.json.encode(line))
+        with self._whole(FRAMES):
+            write_still(self._folder / PICTURES / name, frame.image)
+            self._frames.send("frame", msgspec.json.encode(line))
 
     def decision(self, message: messages.DecisionMessage) -> None:
         """Keep one decision."""
-        self._decisions.send(f"decision.{message.camera_id}", messages.encode(message, "json"))
+        with self._whole(DECISIONS):
+            self._decisions.send(f"decision.{message.camera_id}", messages.encode(message, "json"))
+
+    @contextmanager
+    def _whole(self, kind: str) -> Iterator[None]:
+        """Count what was kept; after a failure the recording is never called complete."""
+        try:
+            yield
+        except PublishError:
+            self._broken = True
+            raise
+        self._counts[kind] += 1
 
 
 def read_session(folder: Path) -> Session:
@@ -128,6 +158,11 @@ def read_frames(folder: Path) -> Iterator[Frame]:
     for line in read_frame_lines(folder):
         image = read_still(folder / PICTURES / line.file)
         yield Frame(line.camera_id, line.number, image, line.captured_ns, line.captured_wall_ns)
+
+
+def is_complete(folder: Path) -> bool:
+    """Return whether the recording was ended in order, with everything kept."""
+    return (folder / END).is_file()
 
 
 def read_decisions(path: Path) -> Iterator[messages.DecisionMessage]:

@@ -111,9 +111,20 @@ def test_a_recording_replays_to_the_same_decisions_and_a_change_is_found(config:
     assert "frame 3: accept sku-005, replayed accept sku-000" in other.stdout
 
 
+def test_a_missing_decision_in_a_complete_recording_is_found(config: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "recording"
+    assert run("daemon", "--config", config, "--record", recording).returncode == 0
+    lines = (recording / "decisions.jsonl").read_text().splitlines()
+    (recording / "decisions.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    done = run("replay", recording)
+    assert done.returncode == 3
+    assert "no counterpart" in done.stdout
+
+
 def test_a_recording_cut_short_by_a_power_cut_still_replays(config: Path, tmp_path: Path) -> None:
     recording = tmp_path / "recording"
     assert run("daemon", "--config", config, "--record", recording).returncode == 0
+    (recording / "end.json").unlink()
     for name in ("decisions.jsonl", "frames.jsonl"):
         with (recording / name).open("rb+") as file:
             file.truncate(os.path.getsize(recording / name) - 20)
