@@ -93,7 +93,8 @@ class Net:
     def layer_norm(self, source: str, name: str) -> str:
         count = self.channels[source]
         scale = self.weight(f"{name}.scale", np.ones(count, np.float32))
-        return self.node("LayerNormalization", [source, scale], name, axis=-1)
+        shift = self.weight(f"{name}.shift", np.zeros(count, np.float32))
+        return self.node("LayerNormalization", [source, scale, shift], name, axis=-1)
 
     def model(self, last: str, size: int, layout: str = "nchw", opset: int = 17) -> onnx.ModelProto:
         """Close the graph: `y` is the mean over space of `last`."""

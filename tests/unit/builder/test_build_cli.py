@@ -206,7 +206,7 @@ def test_a_device_that_is_too_small_is_refused(place: Path, capsys: Capture) -> 
     assert _run(place, "--device", str(place / "tiny.yaml")) == 3
     error = capsys.readouterr().err
     assert "expected at most 51 MiB" in error
-    assert "the largest: Python and libraries" in error
+    assert "the largest: Python, libraries, session" in error
     assert not (place / "build").exists()
 
 

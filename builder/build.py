@@ -1,0 +1,155 @@
+"""From a backbone to a sealed build folder: the only file that knows the order of the steps.
+
+    check -> optimise -> fold the preprocessing -> find taps -> pool them -> scale -> quantise
+          -> compare -> gates of parity and memory -> seal
+
+The folder appears only when every gate passed; what stood there before is untouched until then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import onnx
+
+from builder.budget import Ledger, Load, ledger_for, refuse_over
+from builder.features import Part, append_features, mean_square, scale_from_energy, set_scale
+from builder.fold import Folded, fold
+from builder.onnx_checks import load_backbone, size_of
+from builder.optimise import moved, optimised
+from builder.parity import Parity, measure_parity, refuse_below
+from builder.photos import Photos, in_batches, list_photos, read_photos
+from builder.quantise import quantised
+from builder.report import report_values
+from builder.sidecar import read_preprocess
+from builder.taps import Tap, find_taps, named_taps
+from edge.build_folder import GRAPH, BuildInfo, InputSpec, write_build
+from edge.device import DeviceConfig
+
+__all__ = ["Built", "Progress", "Request", "build"]
+
+FLOAT_GRAPH = "float.onnx"
+
+
+class Progress(Protocol):
+    """Shows how far a step is: `step` yields a function to call with the number of photos done."""
+
+    def step(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Begin a step over `total` photos."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to build, from what, and what is still acceptable."""
+
+    model: Path
+    images: Path
+    device: DeviceConfig
+    out: Path
+    load: Load
+    preprocess: Path | None = None
+    taps: tuple[str, ...] = ()
+    photos: int = 192
+    seed: int = 0
+    min_cosine: float = 0.95
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Built:
+    """The build as it was sealed, and the figures in it for printing."""
+
+    info: BuildInfo
+    taps: tuple[Tap, ...]
+    parity: Parity
+    ledger: Ledger
+    unreadable: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Graphs:
+    """The float graph with features, and what it was made of."""
+
+    folded: Folded
+    model: onnx.ModelProto
+    taps: tuple[Tap, ...]
+    parts: tuple[Part, ...]
+    spec: InputSpec
+
+
+def build(request: Request, progress: Progress) -> Built:
+    """Build and seal; raises the errors of the steps: InputError, ModelError, ConfigError, GateError, EngineError."""
+    content: dict[str, Any] = {}
+    with write_build(request.out, content) as folder:
+        graphs = _float_graphs(request)
+        photos = _photos(request, graphs.spec, progress)
+        _scale(graphs, photos, progress)
+        int8 = _int8(request, graphs, photos, progress)
+        onnx.save(int8, folder / GRAPH)
+        parity = _parity(folder, graphs.model, photos, progress)
+        refuse_below(parity, request.min_cosine)
+        ledger = ledger_for(int8, request.device, request.load)
+        refuse_over(ledger)
+        info = _info(request, graphs, photos, report_values(graphs.taps, graphs.parts, parity, ledger))
+        content.update(msgspec.to_builtins(info))
+    return Built(info, graphs.taps, parity, ledger, photos.unreadable)
+
+
+def _float_graphs(request: Request) -> _Graphs:
+    given = load_backbone(request.model)
+    preprocess = read_preprocess(request.model, given, request.preprocess)
+    height, width = size_of(request.model, given, preprocess.layout)
+    plain = optimised(request.model, given, request.taps)
+    folded = fold(plain, preprocess, (height, width))
+    names = [moved(name) for name in request.taps]
+    taps = named_taps(request.model, plain, names) if names else find_taps(request.model, plain)
+    model, parts = append_features(folded.model, taps)
+    return _Graphs(folded, model, taps, parts, InputSpec(height_px=height, width_px=width, resize=preprocess.resize))
+
+
+def _photos(request: Request, spec: InputSpec, progress: Progress) -> Photos:
+    paths = list_photos(request.images, request.seed)
+    with progress.step("read photos", min(len(paths), request.photos * 3 // 2)) as done:
+        return read_photos(request.images, paths, spec, request.photos, lambda: done(1))
+
+
+def _scale(graphs: _Graphs, photos: Photos, progress: Progress) -> None:
+    with progress.step("scale features", len(photos.ranges)) as done:
+        energy = mean_square(graphs.model, in_batches(photos.ranges), done)
+    set_scale(graphs.model, scale_from_energy(energy, graphs.parts))
+
+
+def _int8(request: Request, graphs: _Graphs, photos: Photos, progress: Progress) -> onnx.ModelProto:
+    with progress.step("find ranges", len(photos.ranges)) as done:
+        return quantised(request.model, graphs.folded, graphs.model, in_batches(photos.ranges), done)
+
+
+def _parity(folder: Path, exact: onnx.ModelProto, photos: Photos, progress: Progress) -> Parity:
+    """Compare in the folder that is being written, the float graph standing there only meanwhile."""
+    float_graph = folder / FLOAT_GRAPH
+    onnx.save(exact, float_graph)
+    try:
+        with progress.step("compare INT8 with float", len(photos.held_out)) as done:
+            return measure_parity(float_graph, folder / GRAPH, photos.held_out, photos.are_same, done)
+    finally:
+        float_graph.unlink()
+
+
+def _info(request: Request, graphs: _Graphs, photos: Photos, report: dict[str, Any]) -> BuildInfo:
+    return BuildInfo(
+        engine=request.load.engine,
+        backbone=request.model.stem,
+        backbone_sha256=hashlib.sha256(request.model.read_bytes()).hexdigest(),
+        input=graphs.spec,
+        feature_dimension=graphs.parts[-1].stop,
+        max_batch=request.load.max_batch,
+        taps=tuple(tap.tensor for tap in graphs.taps),
+        device=request.device.module,
+        images=len(photos.ranges),
+        report=report,
+    )

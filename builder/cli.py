@@ -1,0 +1,155 @@
+"""The command `edge-build`: an ONNX backbone and photos in, a sealed build folder out.
+
+Exit codes: 0 built, 2 bad input, 3 a gate refused (parity or memory), 1 anything else. Nothing is written unless 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from builder.budget import Load
+from builder.build import Built, Request
+from builder.build import build as build_folder
+from builder.report import print_report
+from edge.command import Parser, run
+from edge.device import DeviceConfig, load_device_config
+from edge.errors import InputError
+
+__all__ = ["build"]
+
+PROG = "edge-build"
+MAX_PHOTOS, MAX_BATCH, MAX_SKUS = 4096, 64, 1_000_000  # photos lie in memory: 4096 of 224 x 224 pixels are 588 MiB
+NAMED = 5
+
+
+def build(argv: Sequence[str] | None = None) -> int:
+    """Run `edge-build` and return its exit code."""
+    return run(PROG, _build, argv)
+
+
+class _Bars:
+    """Progress bars on standard error."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._is_file = not console.is_terminal  # a log has no use for bars
+
+    @contextmanager
+    def step(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show one bar while the block runs."""
+        columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Bars(*columns, console=self._console, transient=True, disable=self._is_file) as bars:
+            task = bars.add_task(name, total=total)
+            yield lambda photos: bars.advance(task, photos)
+
+
+def _build(argv: Sequence[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    if arguments.engine == "tensorrt":
+        raise InputError("--engine tensorrt is not in this version; use --engine onnxruntime")
+    device = load_device_config(arguments.device)
+    errors, output = Console(stderr=True), Console()
+    built = build_folder(_request(arguments, device), _Bars(errors))
+    _warn(errors, built, device)
+    print_report(output, built.taps, built.info.feature_dimension, built.parity, built.ledger)
+    print(f"wrote {arguments.out}")
+    return 0
+
+
+def _request(arguments: argparse.Namespace, device: DeviceConfig) -> Request:
+    return Request(
+        model=arguments.model,
+        images=arguments.images,
+        device=device,
+        out=arguments.out,
+        preprocess=arguments.preprocess,
+        taps=arguments.taps,
+        photos=arguments.photos,
+        seed=arguments.seed,
+        min_cosine=arguments.min_cosine,
+        load=Load(arguments.engine, arguments.max_batch, arguments.skus),
+    )
+
+
+def _warn(console: Console, built: Built, device: DeviceConfig) -> None:
+    """Say on standard error what a reader of the tables should know."""
+    if built.unreadable:
+        names = ", ".join(str(path) for path in built.unreadable[:NAMED])
+        rest = f" and {len(built.unreadable) - NAMED} more" if len(built.unreadable) > NAMED else ""
+        _say(console, f"{len(built.unreadable)} photos cannot be read and were left out: {names}{rest}")
+    if built.parity.photos_set_ranges:
+        _say(
+            console,
+            f"{built.parity.photos} photos are too few to hold some out: parity is on those that set the ranges",
+        )
+    if device.engine != built.info.engine:
+        _say(console, f"{device.module} runs {device.engine} best; this build runs on {built.info.engine}, on the CPU")
+
+
+def _say(console: Console, message: str) -> None:
+    console.print(f"{PROG}: warning: {message}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        PROG,
+        "Quantise an ONNX backbone to INT8 on photos, check it, and seal it for edge-calibrate.",
+        f"{PROG} --model efficientnet-lite0.onnx --images photos --device configs/devices/x86-dev.yaml --out build",
+    )
+    add = parser.add_argument
+    add("--model", type=Path, required=True, metavar="FILE", help="the backbone, ONNX")
+    add("--images", type=Path, required=True, metavar="DIR", help="photos like those in use, sub-folders included")
+    add("--device", type=Path, required=True, metavar="FILE", help="a file of configs/devices/")
+    add("--out", type=Path, required=True, metavar="DIR", help="the build folder to write or replace")
+    add("--engine", choices=("onnxruntime", "tensorrt"), default="onnxruntime", help="default: onnxruntime")
+    add("--preprocess", type=Path, metavar="FILE", help="how the model wants its pixels (default: the .yaml beside it)")
+    add("--taps", type=_names, default=(), metavar="A,B,C", help="tensors to pool (default: the last 6 stages)")
+    add("--max-batch", type=_between(1, MAX_BATCH), default=8, metavar="N", help="crops at once (default: 8)")
+    add("--photos", type=_between(8, MAX_PHOTOS), default=192, metavar="N", help="photos for the ranges (default: 192)")
+    add(
+        "--skus",
+        type=_between(1, MAX_SKUS),
+        default=10_000,
+        metavar="N",
+        help="products to budget for (default: 10000)",
+    )
+    add("--min-cosine", type=_share, default=0.95, metavar="X", help="least mean cosine to float (default: 0.95)")
+    add("--seed", type=_between(0, 2**32 - 1), default=0, metavar="N", help="which photos are drawn (default: 0)")
+    return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) != len(names):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected different names of tensors with commas between")
+    return names
+
+
+def _between(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number") from None
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{value}, expected {least} to {most}")
+        return value
+
+    return parse
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number from 0 to 1") from None
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text}, expected a number from 0 to 1")
+    return value

@@ -1,0 +1,89 @@
+"""What a build leaves to read: plain values for the manifest, and tables for the terminal.
+
+Nothing here decides; the gates stand in `builder.parity` and `builder.budget`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from builder.budget import Ledger
+from builder.features import Part
+from builder.parity import Parity
+from builder.taps import Tap
+
+__all__ = ["print_report", "report_values"]
+
+MIB = 1 << 20
+
+
+def report_values(taps: Sequence[Tap], parts: Sequence[Part], parity: Parity, ledger: Ledger) -> dict[str, Any]:
+    """Return all figures as plain values: numbers, text, lists and mappings."""
+    return {
+        "taps": [
+            {"tensor": tap.tensor, "channels": tap.channels, "height": tap.height, "width": tap.width} for tap in taps
+        ],
+        "features": [msgspec.to_builtins(_plain(part)) for part in parts],
+        "parity": msgspec.to_builtins(parity),
+        "memory_estimate": {
+            "device": ledger.device,
+            "limit_mib": ledger.limit_mib,
+            "total_mib": ledger.total_mib,
+            "lines": [msgspec.to_builtins(line) for line in ledger.lines],
+        },
+    }
+
+
+def print_report(console: Console, taps: Sequence[Tap], dimension: int, parity: Parity, ledger: Ledger) -> None:
+    """Print taps, parity and memory as tables."""
+    console.print(_tap_table(taps, dimension))
+    console.print(_parity_table(parity))
+    console.print(_ledger_table(ledger))
+
+
+def _plain(part: Part) -> dict[str, Any]:
+    return {"tensor": part.tensor, "statistic": part.statistic, "start": part.start, "stop": part.stop}
+
+
+def _tap_table(taps: Sequence[Tap], dimension: int) -> Table:
+    table = Table(title=f"features: {dimension} from {len(taps)} taps", title_justify="left")
+    for column in ("tensor", "channels", "positions"):
+        table.add_column(column, justify="left" if column == "tensor" else "right")
+    for tap in taps:
+        positions = f"{tap.height} x {tap.width}" if tap.is_map else str(tap.height)
+        table.add_row(tap.tensor, str(tap.channels), positions)
+    return table
+
+
+def _parity_table(parity: Parity) -> Table:
+    which = "the photos that set the ranges" if parity.photos_set_ranges else "held-out photos"
+    table = Table(title=f"INT8 against float on {parity.photos} {which}", title_justify="left")
+    for column in ("", "float", "INT8"):
+        table.add_column(column, justify="right" if column else "left")
+    ratio = parity.float_ms / parity.int8_ms
+    table.add_row("file, MiB", f"{parity.float_bytes / MIB:.1f}", f"{parity.int8_bytes / MIB:.1f}")
+    table.add_row("one crop, one thread of this machine, ms", f"{parity.float_ms:.1f}", f"{parity.int8_ms:.1f}")
+    table.add_row("faster by", "", f"{ratio:.2f} x")
+    table.add_row("cosine, mean / 5 % / least", "", _three(parity))
+    table.add_row("same nearest neighbour", "", f"{parity.neighbour_agreement:.1%}")
+    return table
+
+
+def _three(parity: Parity) -> str:
+    return f"{parity.cosine_mean:.3f} / {parity.cosine_p05:.3f} / {parity.cosine_min:.3f}"
+
+
+def _ledger_table(ledger: Ledger) -> Table:
+    title = f"memory of one process on {ledger.device}, MiB (an estimate)"
+    table = Table(title=title, title_justify="left", show_footer=True)
+    table.add_column("line", footer="total, of which at most")
+    table.add_column("MiB", footer=f"{ledger.total_mib:.0f} / {ledger.limit_mib:.0f}", justify="right")
+    table.add_column("basis")
+    for line in ledger.lines:
+        table.add_row(line.name, f"{line.mib:.1f}", line.basis)
+    return table
