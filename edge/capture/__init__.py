@@ -5,7 +5,8 @@ process (`edge.capture.child`) passes through it and must stay small.
 
     failure, address, backoff   reasons, source strings, when to try again: pure
     ring, channel               the two ways between parent and child: frames, and everything else
-    opening, child              the child's side; the only files here that know OpenCV
+    opening, child              the child's side: sources behind OpenCV
+    stills                      single pictures
     spawn, process              the parent's side
     memory                      a source over frames that already exist, for tests and replay
     waiting                     wait for several cameras at once

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+import struct
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,9 @@ __all__ = ["Channel", "Gone", "Message"]
 
 _NUDGE = b"!"
 _MAX_BYTES = 16 * 1024
+_INT = struct.Struct("i")
+_BESIDE_BYTES = socket.CMSG_SPACE(_INT.size)  # room for one descriptor
+_RIGHTS = (socket.SOL_SOCKET, socket.SCM_RIGHTS)
 _SEND_LIMIT_MS = 2_000
 
 
@@ -84,7 +88,8 @@ class Channel:
         """Return the next message, None when none is waiting. Raises Gone at the end, ValueError for nonsense."""
         while True:
             try:
-                packet, descriptors, _, _ = socket.recv_fds(self._socket, _MAX_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+                # Not socket.recv_fds: Python 3.11 drops its flags, and the descriptor would leak.
+                packet, beside, _, _ = self._socket.recvmsg(_MAX_BYTES, _BESIDE_BYTES, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return None
             except ConnectionResetError:
@@ -93,6 +98,7 @@ class Channel:
                 raise Gone from None
             if not packet:
                 raise Gone
+            descriptors = [_INT.unpack(data)[0] for level, kind, data in beside if (level, kind) == _RIGHTS]
             return _decode(packet, descriptors[0] if descriptors else -1)
 
     def wait(self) -> None:
@@ -109,4 +115,6 @@ def _decode(packet: bytes, descriptor: int) -> Message:
     if packet == _NUDGE:
         return Message("nudge")
     fields = json.loads(packet)
-    return Message(str(fields.pop("kind")), fields, descriptor)
+    if not isinstance(fields, dict) or not isinstance(fields.get("kind"), str):
+        raise ValueError("no object with a kind")
+    return Message(fields.pop("kind"), fields, descriptor)

@@ -66,6 +66,7 @@ class _Feed:
         self._complaints = complaints
         self._address: Address = parse_source(order.fields["source"])
         self._loop = bool(order.fields["loop"]) and not self._address.is_live
+        self._realtime = bool(order.fields["realtime"]) and not self._address.is_live
         self._slots = int(order.fields["slots"])
         self._open_timeout_ms = int(order.fields["open_timeout_ms"])
         self._read_timeout_ms = int(order.fields["read_timeout_ms"])
@@ -94,8 +95,11 @@ class _Feed:
     def _pass(self, source: Source) -> int:
         """Deliver every frame of the source and return how many could be decoded."""
         frames, self._skips_told, index = 0, 0, 0
+        began_pass_ns = time.monotonic_ns()
         while True:
-            _refuse_orphan(self._channel)
+            _end_with_parent(self._channel)
+            if self._realtime:
+                _pause_until(began_pass_ns + round(index * source.interval_ms() * 1_000_000))
             began_ns = time.monotonic_ns()
             if not source.grab():
                 self._refuse_stall(began_ns)
@@ -105,7 +109,7 @@ class _Feed:
                 frames += 1
             elif self._skips_told < _MAX_SKIPS_TOLD:
                 self._skips_told += 1
-                self._warn(f"{self._address.target}: frame {index} is unreadable, skipped")
+                self._warn(f"{self._address.target}: {source.place(index)} is unreadable, skipped")
             index += 1
 
     def _deliver(self, source: Source, stamp: Stamp) -> bool:
@@ -146,7 +150,7 @@ class _Feed:
             if slot is not None or self._address.is_live:
                 return slot
             self._channel.wait()
-            _refuse_orphan(self._channel)
+            _end_with_parent(self._channel)
 
     def _announce(self, image: Image) -> None:
         """Make a ring whose slots hold `image` and hand it to the parent; the one before gets no more frames."""
@@ -179,7 +183,14 @@ def _order(channel: Channel) -> Message:
         channel.wait()
 
 
-def _refuse_orphan(channel: Channel) -> None:
+def _pause_until(moment_ns: int) -> None:
+    """Sleep: a clip in real time has nothing else to do, and the kernel ends this process with its parent."""
+    left_ns = moment_ns - time.monotonic_ns()
+    if left_ns > 0:
+        time.sleep(left_ns / 1_000_000_000)
+
+
+def _end_with_parent(channel: Channel) -> None:
     """Read nudges away; raises Gone when the parent closed the channel or died."""
     while channel.receive() is not None:
         pass

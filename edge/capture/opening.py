@@ -24,13 +24,15 @@ import numpy as np
 
 from edge.capture.address import Address, SourceKind
 from edge.capture.failure import CaptureReason, SourceFailure, redact
+from edge.capture.stills import SUFFIXES, read_still
+from edge.errors import InputError
 from edge.types import Image
 
 __all__ = ["Complaints", "Source", "open_source"]
 
-_PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 _MAX_COMPLAINT = 200  # characters of a backend's own words in a message
 _COMMONPLACE = "backend is generally available"  # said of every source that did not open
+_MIN_RATE, _MAX_RATE = 0.1, 1000.0  # frames per second that a container may state and be believed
 _MAX_PROMISE = 1 << 31  # a container that promises more frames than this promises nothing (raw streams do)
 _SIGNS = (
     (CaptureReason.AUTH, re.compile(r"(error|failed:) 40[13]|unauthorized|forbidden", re.IGNORECASE)),
@@ -55,18 +57,21 @@ class Complaints:
 
     def lines(self) -> list[str]:
         """Return what was said so far, redacted, without the libraries' prefixes and without OpenCV's commonplace."""
+        if self._descriptor < 0:
+            return []
         ctypes.CDLL(None).fflush(None)  # the C library's buffer of standard output
         text = os.pread(self._descriptor, 64 * 1024, 0).decode(errors="replace")
         lines = (re.sub(r"^\s*\[[^\]]*\]\s*", "", line).strip() for line in text.splitlines())
         return [redact(line)[:_MAX_COMPLAINT] for line in lines if line and _COMMONPLACE not in line]
 
     def forget(self) -> None:
-        """Send all that follows to /dev/null: a damaged stream complains without end."""
+        """Send all that follows to /dev/null: a damaged stream complains without end. Called once."""
         null = os.open(os.devnull, os.O_WRONLY)
         for standard in (1, 2):
             os.dup2(null, standard)
         os.close(null)
         os.close(self._descriptor)
+        self._descriptor = -1
 
 
 class Source(ABC):
@@ -82,6 +87,14 @@ class Source(ABC):
 
         The answer is `into` itself where the size fits, another array otherwise.
         """
+
+    def interval_ms(self) -> float:
+        """Return the time between two frames as the file states it; 0 where it states none."""
+        return 0.0
+
+    def place(self, index: int) -> str:
+        """Name the frame that was grabbed as number `index` of this source, for messages."""
+        return f"frame {index}"
 
     def complaint(self, frames: int) -> str | None:  # noqa: ARG002  # for those that override it
         """Return what is wrong with a source that ended after `frames` frames, None when nothing is."""
@@ -121,6 +134,10 @@ class _Video(Source):
         decoded, image = self._capture.retrieve() if into is None else self._capture.retrieve(into)
         return _as_bgr(cast("Image", image)) if decoded else None
 
+    def interval_ms(self) -> float:
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        return 1000.0 / rate if _MIN_RATE <= rate <= _MAX_RATE else 0.0
+
     def complaint(self, frames: int) -> str | None:
         if self._address.is_live:
             return None
@@ -138,18 +155,24 @@ class _Folder(Source):
     """The pictures of a folder in the order of their names."""
 
     def __init__(self, folder: str) -> None:
-        self._paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in _PICTURES)
+        self._paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in SUFFIXES)
         self._next = 0
         if not self._paths:
-            kinds = " ".join(sorted(_PICTURES))
+            kinds = " ".join(sorted(SUFFIXES))
             raise SourceFailure(CaptureReason.NOT_FOUND, f"{folder}: no picture in this folder, expected {kinds}")
 
     def grab(self) -> bool:
         self._next += 1
         return self._next <= len(self._paths)
 
-    def retrieve(self, into: Image | None) -> Image | None:  # noqa: ARG002  # old imread decodes into nothing given
-        return cast("Image | None", cv2.imread(str(self._paths[self._next - 1]), cv2.IMREAD_COLOR))
+    def retrieve(self, into: Image | None) -> Image | None:  # noqa: ARG002  # pictures are decoded by one function
+        try:
+            return read_still(self._paths[self._next - 1])
+        except InputError:
+            return None
+
+    def place(self, index: int) -> str:
+        return str(self._paths[index])
 
     def complaint(self, frames: int) -> str | None:
         unreadable = len(self._paths) - frames

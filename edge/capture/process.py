@@ -17,6 +17,7 @@ import select
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from edge.capture.address import parse_source
 from edge.capture.camera import Camera, CameraState
@@ -33,6 +34,20 @@ __all__ = ["ProcessCamera"]
 _LOCK_WAIT_MS = 1  # the lock is held for microseconds; who cannot get it looks again instead of waiting
 _MAX_MESSAGES = 256  # heard per look, so that a child that talks without end cannot hold the reader
 _KEPT_WARNINGS = 8
+_TOLD = (CameraState.ENDED, CameraState.FAILED)  # the outcome was raised once; nothing else comes before reopen()
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How it ended. Not an exception: one that is kept would keep all that its traceback holds, frames included."""
+
+    reason: CaptureReason | None  # None: the end of a file
+    detail: str
+
+    def told(self, camera_id: str) -> CaptureFailure | EOFError:
+        if self.reason is None:
+            return EOFError(f"camera {camera_id}: {self.detail}")
+        return CaptureFailure(camera_id, self.reason, self.detail)
 
 
 class ProcessCamera(Camera):
@@ -48,8 +63,9 @@ class ProcessCamera(Camera):
         self._rings: list[Ring] = []  # the one being read first, then its larger successors
         self._lent: dict[int, tuple[Ring, int]] = {}
         self._returned: list[tuple[Ring, int]] = []  # given back while the lock was not to be had
-        self._verdict: CaptureFailure | EOFError | None = None
+        self._outcome: _Outcome | None = None
         self._entered = False
+        self._gone = True  # the process ended or was killed; its channel stays open until that is told
         self._next_number = 0
         self._dropped_before = 0  # in rings that are gone
         self._progress_ns = 0
@@ -58,7 +74,7 @@ class ProcessCamera(Camera):
     @property
     def pid(self) -> int | None:
         """The capture process, None when none runs."""
-        return self._process.pid if self._process else None
+        return self._process.pid if self._process and not self._gone else None
 
     def release(self, frame: Frame) -> None:
         """Give the frame's slot back; harmless when repeated, after a reopening or after the end."""
@@ -68,7 +84,10 @@ class ProcessCamera(Camera):
             self._give_back()
 
     def reopen(self) -> None:
-        """Start the source again, without waiting; frame numbers go on where they were."""
+        """Start the source again; frame numbers go on where they were.
+
+        Returns at once after a failure; a running process is first given up to 0.7 s to end.
+        """
         if not self._entered:
             raise CaptureError(f"camera {self.camera_id}: not open; enter it with `with` first")
         self._stop()
@@ -76,12 +95,12 @@ class ProcessCamera(Camera):
         self._open()
 
     def fileno(self) -> int:
-        """Return the channel's descriptor, -1 when no process runs."""
+        """Return the channel's descriptor; -1 outside `with` and once the outcome was told. `reopen` changes it."""
         return self._process.channel.fileno() if self._process else -1
 
     def deadline_ns(self) -> int | None:
         """Return when the process is overdue, None when none runs or an outcome is known already."""
-        if self._process is None or self._verdict is not None:
+        if self._process is None or self._gone or self._outcome is not None:
             return None
         opening = self.state is CameraState.OPENING
         limit_ms = self._config.open_timeout_ms if opening else self._config.read_timeout_ms
@@ -89,7 +108,7 @@ class ProcessCamera(Camera):
 
     def ready(self) -> bool:
         """Whether a frame, the end or a failure is there that was not told yet."""
-        if not self._entered or self.state in (CameraState.ENDED, CameraState.FAILED):
+        if not self._entered or self.state in _TOLD:
             return False
         self._give_back()
         self._hear()
@@ -97,14 +116,15 @@ class ProcessCamera(Camera):
             if self._unread():
                 return True
         except Busy:
+            self._judge_time()
             return True  # nobody can tell now; read() will
         self._judge_time()
-        return self._verdict is not None
+        return self._outcome is not None
 
     def _open(self) -> None:
         self._entered = True
         self.state = CameraState.OPENING
-        self._verdict = None
+        self._outcome = None
         self._progress_ns = time.monotonic_ns()
         self._seen_number = self._next_number
         config = self._config
@@ -112,11 +132,13 @@ class ProcessCamera(Camera):
             self._process = CaptureProcess(self._command, config.read_timeout_ms)
         except OSError as error:
             return self._bury(f"the capture process cannot be started ({error})")
+        self._gone = False
         with suppress(Gone):  # it died at once: the next look finds its end and says how
             self._process.channel.send(
                 "open",
                 source=config.source,
                 loop=config.loop,
+                realtime=config.realtime,
                 slots=config.ring_slots,
                 open_timeout_ms=config.open_timeout_ms,
                 read_timeout_ms=config.read_timeout_ms,
@@ -147,14 +169,23 @@ class ProcessCamera(Camera):
         """Return a frame if one is there; raise the outcome if it is due; raise Busy if nobody can tell now."""
         self._give_back()
         self._hear()
-        while self._unread():
-            taken = self._rings[0].take(_LOCK_WAIT_MS)
-            if taken is not None:
-                return self._lend(taken)
+        try:
+            while self.state not in _TOLD and self._unread():
+                taken = self._rings[0].take(_LOCK_WAIT_MS)
+                if taken is not None:
+                    return self._lend(taken)
+        except Busy:
+            self._judge_time()  # a process that was stopped inside the lock is overdue too
+            if not self._gone:
+                raise
+        except ValueError as error:
+            self._condemn(CaptureReason.PROCESS_DIED, f"the capture process wrote nonsense ({error})")
         self._judge_time()
-        if self._verdict is not None:
-            self.state = CameraState.ENDED if isinstance(self._verdict, EOFError) else CameraState.FAILED
-            raise self._verdict
+        if self._outcome is not None:
+            self.state = CameraState.ENDED if self._outcome.reason is None else CameraState.FAILED
+            if self._process is not None:
+                self._process.channel.close()
+            raise self._outcome.told(self.camera_id)
         return None
 
     def _unread(self) -> bool:
@@ -186,7 +217,7 @@ class ProcessCamera(Camera):
                     return
                 if writer_waits:
                     self._progress_ns = time.monotonic_ns()
-                    if self._process is not None:
+                    if self._process is not None and not self._gone:
                         with suppress(Gone):  # the next look finds its end
                             self._process.channel.nudge()
             self._returned.pop()
@@ -195,7 +226,7 @@ class ProcessCamera(Camera):
         """Read what the process said and counted."""
         self.dropped = self._dropped_before + sum(ring.dropped for ring in self._rings)
         for _ in range(_MAX_MESSAGES):
-            if self._process is None:
+            if self._process is None or self._gone:
                 return
             try:
                 message = self._process.channel.receive()
@@ -204,9 +235,8 @@ class ProcessCamera(Camera):
                 self._heed(message)
             except Gone:
                 self._bury(self._process.epitaph())
-            except ValueError as error:
-                self._process.kill()
-                self._bury(f"the capture process said what cannot be understood ({error})")
+            except (ValueError, KeyError, OSError) as error:
+                self._condemn(CaptureReason.PROCESS_DIED, f"the capture process spoke nonsense ({error!r})")
 
     def _heed(self, message: Message) -> None:
         if message.kind == "ring":
@@ -215,38 +245,41 @@ class ProcessCamera(Camera):
             self.warnings += 1
             self.recent_warnings = (*self.recent_warnings, str(message.fields["text"]))[-_KEPT_WARNINGS:]
         elif message.kind == "failed":
-            reason = CaptureReason(message.fields["reason"])
-            self._verdict = CaptureFailure(self.camera_id, reason, str(message.fields["text"]))
+            self._outcome = _Outcome(CaptureReason(message.fields["reason"]), str(message.fields["text"]))
         elif message.kind == "ended" and self.is_live:
-            self._verdict = CaptureFailure(self.camera_id, CaptureReason.ENDED, "the source ended the stream")
+            self._outcome = _Outcome(CaptureReason.ENDED, "the source ended the stream")
         elif message.kind == "ended":
-            self._verdict = EOFError(f"camera {self.camera_id}: all frames were read")
+            self._outcome = _Outcome(None, "all frames were read")
         if message.kind != "nudge":
             self._progress_ns = time.monotonic_ns()
 
     def _bury(self, epitaph: str) -> None:
         """The process is gone: keep what it said last, or say how it died."""
-        self._process = None
-        if self._verdict is None:
-            self._verdict = CaptureFailure(self.camera_id, CaptureReason.PROCESS_DIED, epitaph)
+        self._gone = True
+        if self._outcome is None:
+            self._outcome = _Outcome(CaptureReason.PROCESS_DIED, epitaph)
 
     def _judge_time(self) -> None:
-        """Kill a process that is overdue. Called when nothing is left to hand out."""
+        """Kill a process that is overdue. Called when there is nothing to hand out."""
         if self._rings:
             number = self._rings[-1].next_number
             if number != self._seen_number or self._rings[-1].writer_waits:
                 self._seen_number = number
                 self._progress_ns = time.monotonic_ns()
         deadline_ns = self.deadline_ns()
-        if deadline_ns is None or time.monotonic_ns() < deadline_ns or self._process is None:
+        if deadline_ns is None or time.monotonic_ns() < deadline_ns:
             return
         if self.state is CameraState.OPENING:
-            reason, what = CaptureReason.TIMEOUT, f"no frame within {self._config.open_timeout_ms} ms of opening"
+            self._condemn(CaptureReason.TIMEOUT, f"no frame within {self._config.open_timeout_ms} ms of opening")
         else:
-            reason, what = CaptureReason.STALLED, f"no frame for {self._config.read_timeout_ms} ms"
-        self._process.kill()
-        self._process = None
-        self._verdict = CaptureFailure(self.camera_id, reason, f"{what}; the capture process was killed")
+            self._condemn(CaptureReason.STALLED, f"no frame for {self._config.read_timeout_ms} ms")
+
+    def _condemn(self, reason: CaptureReason, what: str) -> None:
+        """Kill the process and say why."""
+        if self._process is not None:
+            self._process.kill()
+        self._gone = True
+        self._outcome = _Outcome(reason, f"{what}; the capture process was killed")
 
     def _sleep(self, longest_ns: int) -> None:
         deadline_ns = self.deadline_ns()
@@ -267,6 +300,7 @@ class ProcessCamera(Camera):
         if self._process is not None:
             self._process.stop()
             self._process = None
+            self._gone = True
         self._next_number = max([self._next_number, *(ring.next_number for ring in self._rings)])
         for ring in list(self._rings):
             self._retire(ring)

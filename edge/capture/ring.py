@@ -121,6 +121,8 @@ class Ring:
     @classmethod
     def attach(cls, descriptor: int) -> Ring:
         """Map a ring that the other process made. Raises ValueError, and closes `descriptor`, when it is not one."""
+        if descriptor < 0:
+            raise ValueError("no shared memory came with the message")
         try:
             return cls(descriptor)
         except BaseException:

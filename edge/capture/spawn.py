@@ -59,10 +59,9 @@ class CaptureProcess:
             self.kill()
 
     def kill(self) -> None:
-        """Kill the child now."""
-        self.channel.close()
+        """Kill the child now. The channel stays open, so that who waits on it wakes up."""
         self._process.kill()
-        if not self._ended(_REAP_S):
+        if not self._ended(_REAP_S) and self._process not in _unreaped:
             _unreaped.append(self._process)
 
     def epitaph(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,19 @@ def locked(camera: ProcessCamera) -> bool:
     except Busy:
         return True
     return False
+
+
+def wait_for_reader(fifo: Path) -> int:
+    """Return the writing end of a FIFO, once somebody opens it for reading; nothing is written."""
+    ends: list[int] = []
+
+    def opened() -> bool:
+        with suppress(OSError):  # ENXIO: nobody reads yet
+            ends.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(ends)
+
+    until(opened)
+    return ends[0]
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -121,15 +136,28 @@ def test_a_process_that_never_speaks_is_cut_off(started: Start) -> None:
 _SPEAK = "import socket, sys; s = socket.socket(fileno=int(sys.argv[1])); s.send({!r}); s.recv(9999); s.recv(9999)"
 
 
+_MAD = (
+    "import socket, sys\n"
+    "from edge.capture.channel import Channel\n"
+    "from edge.capture.ring import Ring, Stamp\n"
+    "ring = Ring.create(2, 12)\n"
+    "channel = Channel(socket.socket(fileno=int(sys.argv[1])))\n"
+    "channel.send('ring', descriptor=ring.descriptor)\n"
+    "ring.publish(0, 9999, 9999, Stamp(1, 1), 1000)\n"
+    "while True: channel.wait()\n"
+)
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
         (python("raise SystemExit(3)"), "with exit code 3"),
-        (python(_SPEAK.format(b"gibberish")), "cannot be understood"),
-        (python(_SPEAK.format(b'{"kind": "ring"}')), "cannot be understood"),
-        (python(_SPEAK.format(b'{"kind": "failed"}')), "cannot be understood"),
-        (python(_SPEAK.format(b'{"kind": "failed", "reason": "mood", "text": ""}')), "cannot be understood"),
-        (python(_SPEAK.format(b"[1]")), "cannot be understood"),
+        (python(_SPEAK.format(b"gibberish")), "spoke nonsense"),
+        (python(_SPEAK.format(b'{"kind": "ring"}')), "spoke nonsense"),
+        (python(_SPEAK.format(b'{"kind": "failed"}')), "spoke nonsense"),
+        (python(_SPEAK.format(b'{"kind": "failed", "reason": "mood", "text": ""}')), "spoke nonsense"),
+        (python(_SPEAK.format(b"[1]")), "spoke nonsense"),
+        (python(_MAD), "wrote nonsense"),
         (("/nowhere/python",), "cannot be started"),
     ],
 )
@@ -145,6 +173,7 @@ def test_a_process_that_misbehaves_is_a_failure_with_its_reason(
 
 def test_nothing_leaks_over_kills_reopenings_and_ends(started: Start, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.avi", frames=3)
+    gc.collect()  # tracebacks of the tests before hold frames
     before = descriptors(), mappings()
     for _ in range(3):
         camera = started("synthetic: 64x48")
@@ -183,12 +212,16 @@ def test_a_process_that_does_not_listen_is_killed_when_left(started: Start) -> N
     assert process.returncode == -signal.SIGKILL
 
 
-def test_the_process_dies_with_its_parent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hangs", [False, True])
+def test_the_process_dies_with_its_parent(tmp_path: Path, hangs: bool) -> None:
+    fifo = tmp_path / "camera.avi"
+    os.mkfifo(fifo)  # a process that hangs inside FFmpeg can only be ended by the kernel
+    source = str(fifo) if hangs else "synthetic: 64x48"
     code = (
         "from edge.capture.process import ProcessCamera\n"
         "from edge.config import CameraConfig\n"
-        "with ProcessCamera(CameraConfig(id='cam', source='synthetic: 64x48')) as camera:\n"
-        "    while camera.read(1000) is None: pass\n"
+        f"with ProcessCamera(CameraConfig(id='cam', source={source!r})) as camera:\n"
+        f"    while not {hangs} and camera.read(1000) is None: pass\n"
         "    print(camera.pid, flush=True)\n"
         "    input()\n"
     )
@@ -197,8 +230,11 @@ def test_the_process_dies_with_its_parent(tmp_path: Path) -> None:
     ) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
+        writer = wait_for_reader(fifo) if hangs else None
         parent.kill()
     assert has_ended(pid)
+    if writer is not None:
+        os.close(writer)
 
 
 def test_the_process_is_out_of_reach_of_ctrl_c_and_shows_no_password(started: Start) -> None:

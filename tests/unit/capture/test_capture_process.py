@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import pytest
 
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.process import ProcessCamera
+from edge.capture.spawn import COMMAND
 from edge.config import CameraConfig
 from edge.errors import CaptureError, InputError
-from tests.unit.capture.conftest import STEP, grey_picture, read_all, read_frame, until
+from tests.unit.capture.conftest import STEP, grey_picture, read_all, read_frame, until, write_clip
 
 Start = Callable[..., ProcessCamera]
 
@@ -123,6 +125,17 @@ def test_a_loop_goes_on_counting(started: Start, tmp_path: Path) -> None:
     assert all(before[2] < after[2] for before, after in itertools.pairwise(frames))
 
 
+def test_a_loop_whose_file_vanishes_fails_with_the_reason(started: Start, tmp_path: Path) -> None:
+    for vanish, reason in ((Path.unlink, "not_found"), (lambda path: path.write_bytes(b"x" * 99), "codec")):
+        clip = write_clip(tmp_path / "clip.avi", frames=3)
+        camera = started(clip, loop=True, ring_slots=2)
+        camera.release(read_frame(camera))
+        vanish(clip)
+        with pytest.raises(CaptureFailure) as failure:
+            read_all(camera)
+        assert failure.value.reason.value == reason
+
+
 def test_a_truncated_file_gives_what_it_has_and_one_warning(started: Start, clip: Path) -> None:
     whole = clip.read_bytes()
     clip.write_bytes(b"00dc".join(whole.split(b"00dc")[:13]))  # the header and twelve frames, no index
@@ -220,8 +233,10 @@ def test_what_cannot_be_read_fails_with_its_reason(
     assert "\n" not in str(failure.value)
     assert camera.state == "failed"
     assert not camera.ready()
-    with pytest.raises(CaptureFailure):
+    with pytest.raises(CaptureFailure) as again:
         camera.read(0)
+    assert again.value is not failure.value  # a kept exception would keep what its traceback holds
+    assert str(again.value) == str(failure.value)
 
 
 @pytest.mark.skipif("GStreamer:                   YES" in cv2.getBuildInformation(), reason="this OpenCV has GStreamer")
@@ -231,10 +246,11 @@ def test_gstreamer_is_refused_where_opencv_has_none(started: Start) -> None:
         read_frame(camera)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything, so the refusal was not tested")
+@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may read everything")
 def test_a_file_that_may_not_be_read(started: Start, clip: Path) -> None:
     clip.chmod(0)
-    camera = started(clip)
+    harmless = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+    camera = started(clip, (*harmless, *COMMAND))
     with pytest.raises(CaptureFailure) as failure:
         read_frame(camera)
     assert failure.value.reason is CaptureReason.PERMISSION
@@ -261,3 +277,15 @@ def test_reopening_a_file_starts_at_its_beginning_and_goes_on_counting(started: 
     assert int(frame.image[0, 0, 0]) <= 3
     assert camera.reopened == 1
     assert camera.delivered + camera.dropped == frame.number + 1
+
+
+def test_realtime_delivers_a_clip_no_faster_than_it_was_recorded(started: Start, clip: Path) -> None:
+    camera = started(clip, realtime=True)
+    rate = cv2.VideoCapture(str(clip)).get(cv2.CAP_PROP_FPS)
+    moments = []
+    for _ in range(6):
+        frame = read_frame(camera)
+        moments.append(frame.captured_ns)
+        camera.release(frame)
+    assert [moment - moments[0] >= n / rate * 1e9 - 20e6 for n, moment in enumerate(moments)] == [True] * 6
+    assert camera.dropped == 0

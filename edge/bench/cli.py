@@ -1,0 +1,254 @@
+"""`edge-bench`: what the product does on this machine, against the bars that it promises to reach.
+
+The composition root of the measurements. Nothing is sent anywhere; a running daemon is not disturbed, except that it
+shares the machine: measure on a machine that does nothing else, and look at `load_before`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from edge.bench import throughput
+from edge.bench.child import Observed, observe
+from edge.bench.machine import machine
+from edge.bench.memory import slope
+from edge.bench.paced import Pace, Paced, Parts, run_paced
+from edge.bench.report import Figure, at_least, at_most, check_writable, gate, show, write
+from edge.bench.search import search
+from edge.bench.source import refuse_live, sample_frames
+from edge.bundle import Bundle, read_bundle
+from edge.command import Parser, run
+from edge.config import DaemonConfig, Locate, load_daemon_config
+from edge.engines import EngineSpec, open_engine
+from edge.engines.detector import open_detector
+from edge.errors import InputError
+from edge.health import percentile
+from edge.locate import locator_from_config
+from edge.ports import Engine, Locator
+from edge.types import Image
+
+__all__ = ["main"]
+
+LOAD = 0.70  # of what one camera can ask for
+WARM_UP_FRAMES = 20
+COMMANDS = {
+    "pipeline": "throughput of the daemon against its bare engine, latency at 70 % load, and memory",
+    "memory": "memory of all processes of the daemon, and its growth",
+    "lookup": "the nearest-prototype search alone",
+}
+# The bars of the product.
+MIN_RATIO = 0.90
+MAX_OVER_ENGINE_MS = 2.0
+MAX_P99_TO_MEDIAN = 2.0
+MAX_PSS_MIB = 250.0
+MAX_FIRST_DECISION_S = 3.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `edge-bench`."""
+    return run("edge-bench", _main, argv)
+
+
+def _main(argv: Sequence[str]) -> int:
+    arguments = _arguments(argv)
+    check_writable(arguments.out)
+    where = machine()
+    measures: dict[str, Callable[[argparse.Namespace], tuple[dict[str, object], list[Figure]]]] = {
+        "pipeline": _pipeline,
+        "memory": _memory,
+        "lookup": _lookup,
+    }
+    what, figures = measures[arguments.command](arguments)
+    show(f"edge-bench {arguments.command}  {what['subject']}", figures, where)
+    write(arguments.out, arguments.command, what, figures, where)
+    if arguments.gate:
+        gate(figures)
+    return 0
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(
+        "edge-bench", "Measure the product on this machine.", "edge-bench pipeline --config cart.yaml --out bench.json"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="pipeline|memory|lookup", parser_class=_Sub)
+    pipeline, memory, lookup = (commands.add_parser(name, help=text) for name, text in COMMANDS.items())
+    for one in (pipeline, memory):
+        one.add_argument("--config", type=Path, required=True, help="configuration of the daemon")
+        one.add_argument("--frames", type=_count(50), default=500, metavar="N", help="per run (default %(default)s)")
+    pipeline.add_argument(
+        "--rounds", type=_count(1), default=3, metavar="N", help="of throughput (default %(default)s)"
+    )
+    lookup.add_argument("--skus", type=_count(2), default=2000, metavar="N", help="products (default %(default)s)")
+    lookup.add_argument("--prototypes", type=_count(1), default=1, metavar="K", help="of each product (default 1)")
+    lookup.add_argument("--dimension", type=_count(2), default=256, metavar="D", help="(default %(default)s)")
+    lookup.add_argument("--queries", type=_count(10), default=500, metavar="N", help="(default %(default)s)")
+    for one in (pipeline, memory, lookup):
+        one.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON too")
+        one.add_argument("--gate", action="store_true", help="exit with 3 when a bar is missed")
+    return parser.parse_args(argv)
+
+
+class _Sub(Parser):
+    """The parser of one subcommand."""
+
+    def __init__(self, prog: str, **_: object) -> None:
+        name = prog.rsplit(maxsplit=1)[-1]
+        options = "--skus 2000 --prototypes 4" if name == "lookup" else "--config cart.yaml --frames 5000 --gate"
+        super().__init__(prog, f"Measure {COMMANDS[name]}.", f"edge-bench {name} {options}")
+
+
+def _count(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= 10_000_000:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to 10000000")
+        return int(text)
+
+    return parse
+
+
+def _pipeline(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figure]]:
+    config, bundle = _read(arguments.config)
+    refuse_live(config, arguments.config)
+    images = sample_frames(config.cameras[0])
+    frames: int = arguments.frames
+    with ExitStack() as stack:
+        engine = stack.enter_context(_engine(bundle, config.engine.threads))
+        rounds = _throughput(config, (bundle, engine, images), frames, arguments.rounds)
+        locator = stack.enter_context(_locator(config.cameras[0].locate, config.engine.threads))
+        paced, interval_ns = _latency(Parts(bundle, engine, locator, config.publish), images, frames)
+    with _progress("memory", frames) as tell:
+        seen = observe(config, frames, with_memory=True, tell=tell)
+    figures = [*_throughput_figures(rounds), *_latency_figures(paced, interval_ns), *_memory_figures(seen)]
+    return {**_subject(arguments.config, config, bundle), "frames": frames, "rounds": rounds}, figures
+
+
+def _memory(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figure]]:
+    config, bundle = _read(arguments.config)
+    with _progress("memory", arguments.frames) as tell:
+        seen = observe(config, arguments.frames, with_memory=True, tell=tell)
+    what = {**_subject(arguments.config, config, bundle), "frames": arguments.frames, "samples": seen.memory}
+    first = at_most("first decision after start", seen.first_decision_s, "s", MAX_FIRST_DECISION_S)
+    return what, [first, *_memory_figures(seen)]
+
+
+def _lookup(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figure]]:
+    skus, prototypes, dimension = arguments.skus, arguments.prototypes, arguments.dimension
+    found = search(skus, prototypes, dimension, arguments.queries)
+    subject = f"{skus} products x {prototypes} prototypes x {dimension} dimensions"
+    figures = [
+        Figure("query p50", float(np.median(found.queries_ms)), "ms"),
+        Figure("query min", float(found.queries_ms.min()), "ms"),
+        Figure("query p99", percentile(sorted(found.queries_ms.tolist()), 0.99), "ms"),
+        Figure("table as stored", found.stored_mib, "MiB"),
+        Figure("table as searched", found.searched_mib, "MiB"),
+    ]
+    return {"subject": subject, "queries": arguments.queries}, figures
+
+
+def _throughput(
+    config: DaemonConfig, parts: tuple[Bundle, Engine, list[Image]], frames: int, rounds: int
+) -> list[throughput.Round]:
+    bundle, engine, images = parts
+    with _locator(config.cameras[0].locate, config.engine.threads) as locator:
+        crops = throughput.crops_from_images(images, locator, bundle)
+    done: list[throughput.Round] = []
+    with _progress("throughput", frames * rounds) as tell:
+        for number in range(rounds):
+            done.append(throughput.measure(config, engine, crops, frames, partial(_tell_from, tell, number * frames)))
+    return done
+
+
+def _tell_from(tell: Callable[[int], None], before: int, now: int) -> None:
+    tell(before + now)
+
+
+def _latency(parts: Parts, images: list[Image], frames: int) -> tuple[Paced, int]:
+    """Return the run at LOAD and its interval; what is a full load is found by a run without pauses."""
+    run_paced(parts, images, Pace(WARM_UP_FRAMES, 0))
+    flat_out = run_paced(parts, images, Pace(max(frames // 4, WARM_UP_FRAMES), 0))
+    if flat_out.frames_per_s == 0.0:
+        raise InputError("a decision on one frame only; expected a source that shows products to the locator")
+    interval_ns = round(1e9 / flat_out.frames_per_s / LOAD)
+    # Said once: a bar that is drawn in this process would be measured with it.
+    print(f"latency    {frames} frames, {frames * interval_ns / 1e9:.0f} s", file=sys.stderr)
+    return run_paced(parts, images, Pace(frames, interval_ns)), interval_ns
+
+
+def _throughput_figures(rounds: Sequence[throughput.Round]) -> list[Figure]:
+    def middle(values: Iterator[float]) -> float:
+        return float(np.median(list(values)))
+
+    return [
+        Figure("daemon", middle(one.daemon_per_s for one in rounds), "decisions/s"),
+        Figure("bare engine", middle(one.bare_per_s for one in rounds), "crops/s"),
+        at_least("daemon / bare engine", middle(one.ratio for one in rounds), "", MIN_RATIO),
+        at_most(
+            "first decision after start", middle(one.first_decision_s for one in rounds), "s", MAX_FIRST_DECISION_S
+        ),
+    ]
+
+
+def _latency_figures(paced: Paced, interval_ns: int) -> list[Figure]:
+    engine, median = percentile(paced.engine_ms, 0.5), percentile(paced.latencies_ms, 0.5)
+    p99 = percentile(paced.latencies_ms, 0.99)
+    return [
+        Figure("frames offered, 70 % load", 1e9 / interval_ns, "frames/s"),
+        Figure("engine p50", engine, "ms"),
+        Figure("latency p50", median, "ms"),
+        at_most("latency p50 - engine p50", median - engine, "ms", MAX_OVER_ENGINE_MS),
+        Figure("latency p99", p99, "ms"),
+        at_most("latency p99 / p50", p99 / median, "", MAX_P99_TO_MEDIAN),
+    ]
+
+
+def _memory_figures(seen: Observed) -> list[Figure]:
+    grown = slope(seen.memory)
+    pss_mib = max((sample.pss_kib for sample in seen.memory), default=float("nan")) / 1024
+    figures = [
+        Figure("processes", max((sample.processes for sample in seen.memory), default=0), ""),
+        at_most("PSS of all processes, peak", pss_mib, "MiB", MAX_PSS_MIB),
+        Figure("RSS of all processes, peak", max((s.rss_kib for s in seen.memory), default=0) / 1024, "MiB"),
+    ]
+    if grown is not None:
+        figures.append(Figure("growth of PSS", grown.kib_per_1000_frames, "KiB / 1000 frames"))
+        figures.append(Figure("its standard error", grown.standard_error, "KiB / 1000 frames"))
+    return figures
+
+
+def _read(path: Path) -> tuple[DaemonConfig, Bundle]:
+    config = load_daemon_config(path)
+    return config, read_bundle(Path(config.bundle))
+
+
+def _subject(path: Path, config: DaemonConfig, bundle: Bundle) -> dict[str, object]:
+    threads = config.engine.threads
+    words = f"{path}, bundle {bundle.id}, {bundle.info.engine} with {threads} thread{'s' if threads > 1 else ''}"
+    return {"subject": words, "bundle": bundle.id, "engine": bundle.info.engine, "threads": threads}
+
+
+def _engine(bundle: Bundle, threads: int) -> Engine:
+    return open_engine(bundle.info.engine, bundle.graph, EngineSpec(threads=threads, max_batch=bundle.info.max_batch))
+
+
+@contextmanager
+def _locator(config: Locate, threads: int) -> Iterator[Locator]:
+    with ExitStack() as stack:
+        yield locator_from_config(config, lambda d: stack.enter_context(open_detector(Path(d.model), threads)))
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield what is called with the number done so far; drawn twice a second on standard error."""
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True, refresh_per_second=2) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
