@@ -66,8 +66,7 @@ class Motion(_Config, frozen=True, tag_field="kind", tag="motion"):
 
     `min_area` and `max_area` are shares of the frame. A region is reported only while it stays where it is, from frame
     to frame: `steady` is the intersection over union that two frames must reach (0 reports moving things too).
-    `history_frames` is how long the background remembers; a thing that
-    rests is background after about a tenth of it.
+    `history_frames` is how long the background remembers; a thing that rests becomes background after about a tenth.
     """
 
     min_area: Fraction = 0.01
@@ -92,10 +91,10 @@ Locate: TypeAlias = FullFrame | Slots | Motion | Detector
 class CameraConfig(_Config, frozen=True):
     """One camera, file or folder.
 
-    `source`: a device (/dev/video0 or 0), a video file, a folder of pictures, an rtsp:// or http(s):// URL, or a
-    GStreamer pipeline behind `gst: `, or `synthetic: WxH [COUNT]` for tests. Files and folders are never dropped from; a live source drops its oldest frame
-    and counts it. `loop` starts a file or folder again at its end; `realtime` delivers a file at its own frame rate, as
-    a camera would, instead of as fast as it is decided on.
+    `source`: a device (/dev/video0 or 0), a video file, a folder of pictures, an rtsp:// or http(s):// URL, a GStreamer
+    pipeline behind `gst: `, or `synthetic: WxH [COUNT]` for tests. Files and folders are never dropped from; a live
+    source drops its oldest frame and counts it. `loop` starts a file or folder again at its end; `realtime` delivers a
+    video file at its own frame rate, as a camera would, instead of as fast as it is decided on.
     """
 
     id: Identifier
