@@ -179,6 +179,22 @@ def test_several_cameras_and_a_picture_folder(config: Path, tmp_path: Path, subs
     assert {d.camera_id for d in decisions} == {"basket", "shelf"}
 
 
+def test_a_camera_that_is_not_there_is_retried_while_the_others_go_on(config: Path, subscriber: zmq.Socket) -> None:
+    config.write_text(config.read_text().replace("publish:", "  - {id: gone, source: /dev/video97}\npublish:"))
+    arguments = command("daemon", "--config", config, "--await-subscribers", 1)
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as daemon:
+        assert {d.camera_id for d in received(subscriber, 4 * EACH)} == {"basket"}
+        while True:
+            message = messages.decode(subscriber.recv_multipart()[1])
+            if isinstance(message, messages.HealthMessage) and message.cameras[1].reopened > 0:
+                break
+        daemon.send_signal(signal.SIGTERM)
+        _, errors = daemon.communicate(timeout=20)
+    assert daemon.returncode == 0
+    assert "camera gone" in errors
+    assert "opened again in" in errors
+
+
 def test_check_validates_and_exits(config: Path) -> None:
     done = run("daemon", "--config", config, "--check")
     assert done.returncode == 0
