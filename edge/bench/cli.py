@@ -40,6 +40,7 @@ __all__ = ["main"]
 
 LOAD = 0.70  # of what one camera can ask for
 WARM_UP_FRAMES = 20
+MAX_VALUES = 500_000_000  # of a table to search; 2 GiB as searched
 COMMANDS = {
     "pipeline": "throughput of the daemon against its bare engine, latency at 70 % load, and memory",
     "memory": "memory of all processes of the daemon, and its growth",
@@ -68,8 +69,8 @@ def _main(argv: Sequence[str]) -> int:
         "lookup": _lookup,
     }
     what, figures = measures[arguments.command](arguments)
-    show(f"edge-bench {arguments.command}  {what['subject']}", figures, where)
     write(arguments.out, arguments.command, what, figures, where)
+    show(f"edge-bench {arguments.command}  {what['subject']}", figures, where)
     if arguments.gate:
         gate(figures)
     return 0
@@ -142,6 +143,9 @@ def _memory(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figu
 
 def _lookup(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figure]]:
     skus, prototypes, dimension = arguments.skus, arguments.prototypes, arguments.dimension
+    if skus * prototypes * dimension > MAX_VALUES:
+        asked = f"a table of {skus * prototypes * dimension:,} values"
+        raise InputError(f"{asked}, expected at most {MAX_VALUES:,}; lower --skus, --prototypes or --dimension")
     found = search(skus, prototypes, dimension, arguments.queries)
     subject = f"{skus} products x {prototypes} prototypes x {dimension} dimensions"
     figures = [

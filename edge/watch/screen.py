@@ -105,9 +105,9 @@ def _cameras(cameras: tuple[CameraRow, ...], lines: int) -> RenderableType:
         return Text("no heartbeat yet", style="dim")
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=8)
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis", min_width=7, max_width=8)
+    grid.add_column(justify="right", no_wrap=True, min_width=7)
+    grid.add_column(justify="right", no_wrap=True, min_width=7)
     fit = cameras if len(cameras) <= lines else cameras[: lines - 1]
     for camera in fit:
         state = Text(camera.state, style=STATE_COLOURS.get(camera.state, "default"))

@@ -111,6 +111,11 @@ def test_an_output_that_cannot_be_written_ends_with_2_before_measuring(
     assert "--out" in err
 
 
+def test_a_table_that_no_device_holds_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lookup", "--skus", "10000000"]) == 2
+    assert "a table of 2,560,000,000 values, expected at most" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "options",
     [
