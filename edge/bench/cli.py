@@ -17,6 +17,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+import edge.one_thread  # noqa: F401  # before anything that imports NumPy
+from edge.assembly import engine_of, locator_of
 from edge.bench import throughput
 from edge.bench.child import Observed, observe
 from edge.bench.machine import machine
@@ -27,13 +29,10 @@ from edge.bench.search import search
 from edge.bench.source import refuse_live, sample_frames
 from edge.bundle import Bundle, read_bundle
 from edge.command import Parser, run
-from edge.config import DaemonConfig, Locate, load_daemon_config
-from edge.engines import EngineSpec, open_engine
-from edge.engines.detector import open_detector
+from edge.config import DaemonConfig, load_daemon_config
 from edge.errors import InputError
 from edge.health import percentile
-from edge.locate import locator_from_config
-from edge.ports import Engine, Locator
+from edge.ports import Engine
 from edge.types import Image
 
 __all__ = ["main"]
@@ -122,9 +121,9 @@ def _pipeline(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Fi
     images = sample_frames(config.cameras[0])
     frames: int = arguments.frames
     with ExitStack() as stack:
-        engine = stack.enter_context(_engine(bundle, config.engine.threads))
+        engine = stack.enter_context(engine_of(bundle, config.engine.threads))
         rounds = _throughput(config, (bundle, engine, images), frames, arguments.rounds)
-        locator = stack.enter_context(_locator(config.cameras[0].locate, config.engine.threads))
+        locator = stack.enter_context(locator_of(config.cameras[0].locate, config.engine.threads))
         paced, interval_ns = _latency(Parts(bundle, engine, locator, config.publish), images, frames)
     with _progress("memory", frames) as tell:
         seen = observe(config, frames, with_memory=True, tell=tell)
@@ -162,7 +161,7 @@ def _throughput(
     config: DaemonConfig, parts: tuple[Bundle, Engine, list[Image]], frames: int, rounds: int
 ) -> list[throughput.Round]:
     bundle, engine, images = parts
-    with _locator(config.cameras[0].locate, config.engine.threads) as locator:
+    with locator_of(config.cameras[0].locate, config.engine.threads) as locator:
         crops = throughput.crops_from_images(images, locator, bundle)
     done: list[throughput.Round] = []
     with _progress("throughput", frames * rounds) as tell:
@@ -237,16 +236,6 @@ def _subject(path: Path, config: DaemonConfig, bundle: Bundle) -> dict[str, obje
     threads = config.engine.threads
     words = f"{path}, bundle {bundle.id}, {bundle.info.engine} with {threads} thread{'s' if threads > 1 else ''}"
     return {"subject": words, "bundle": bundle.id, "engine": bundle.info.engine, "threads": threads}
-
-
-def _engine(bundle: Bundle, threads: int) -> Engine:
-    return open_engine(bundle.info.engine, bundle.graph, EngineSpec(threads=threads, max_batch=bundle.info.max_batch))
-
-
-@contextmanager
-def _locator(config: Locate, threads: int) -> Iterator[Locator]:
-    with ExitStack() as stack:
-        yield locator_from_config(config, lambda d: stack.enter_context(open_detector(Path(d.model), threads)))
 
 
 @contextmanager
