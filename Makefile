@@ -4,6 +4,8 @@ BIN := .venv/bin
 DEMO := demo
 DEMO_SEED := 1
 DEMO_SKUS := 200
+DEMO_PHOTOS := flat:8,24,2
+DEMO_PRODUCTS := 12
 
 .PHONY: help install demo test test-slow check format schemas clean
 
@@ -27,10 +29,10 @@ $(DEMO)/backbone/efficientnet-lite0.onnx: | .venv/.installed
 	$(BIN)/edge-backbone efficientnet-lite0 --out $(@D)
 
 $(DEMO)/catalogue/render.json: | .venv/.installed
-	$(BIN)/edge-render catalogue --skus $(DEMO_SKUS) --seed $(DEMO_SEED) --out $(@D)
+	$(BIN)/edge-render catalogue --skus $(DEMO_SKUS) --seed $(DEMO_SEED) --photos $(DEMO_PHOTOS) --out $(@D)
 
 $(DEMO)/clip/truth.json: | .venv/.installed
-	$(BIN)/edge-render clip --skus $(DEMO_SKUS) --seed $(DEMO_SEED) --out $(@D)
+	$(BIN)/edge-render clip --skus $(DEMO_SKUS) --seed $(DEMO_SEED) --products $(DEMO_PRODUCTS) --out $(@D)
 
 $(DEMO)/build/manifest.json: $(DEMO)/backbone/efficientnet-lite0.onnx $(DEMO)/catalogue/render.json
 	$(BIN)/edge-build --model $< --images $(DEMO)/catalogue/reference --device configs/devices/x86-dev.yaml --out $(@D)

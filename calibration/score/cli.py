@@ -58,8 +58,10 @@ def summary(figures: Figures) -> Table:
     table.add_section()
     enrolled = f"{figures.enrolled_accepted} of {figures.enrolled} about enrolled products were accepted"
     table.add_row("automation rate", f"{100 * figures.automation:.1f} %", enrolled)
-    wrong = f"{figures.accepted_wrong} of {figures.accepted} accepted were wrong"
+    wrong = f"{figures.accepted_wrong} of {figures.accepted} accepted were wrong, not enrolled things counted"
     table.add_row("silent-error rate", f"{100 * figures.silent_error:.2f} %", wrong)
+    confused = f"{figures.enrolled_accepted_wrong} of {figures.enrolled_accepted} about enrolled products"
+    table.add_row("accepted error", f"{100 * figures.accepted_error:.2f} %", confused)
     best = f"{figures.top1_right} of {figures.enrolled} best candidates right, whatever the route"
     table.add_row("top-1", f"{100 * figures.top1_right / max(figures.enrolled, 1):.1f} %", best)
     table.add_row(

@@ -36,7 +36,7 @@ def write_page(path: Path, judged: Sequence[Judged], figures: Figures, sources: 
             shown = cards[:CARDS_PER_ROUTE]
             more = f" ({len(shown)} of {len(cards)} products)" if len(cards) > len(shown) else ""
             parts.append(f"<h2>{title}{more}</h2><div class='cards'>")
-            parts += [_card(one, recording, catalogue) for one in shown]
+            parts += [_card(one, count, (recording, catalogue)) for one, count in shown]
             parts.append("</div>")
     parts.append("</main>")
     try:
@@ -45,21 +45,22 @@ def write_page(path: Path, judged: Sequence[Judged], figures: Figures, sources: 
         raise InputError(f"{path}: {error.strerror or error}; choose another --out") from None
 
 
-def _sections(judged: Sequence[Judged]) -> Iterator[tuple[str, list[Judged]]]:
+def _sections(judged: Sequence[Judged]) -> Iterator[tuple[str, list[tuple[Judged, int]]]]:
     accepted = [one for one in judged if one.decision.route == Route.ACCEPT.value]
-    yield "Accepted and wrong: silent errors", [one for one in accepted if not one.right]
+    yield "Accepted and wrong: silent errors", _one_per_event(one for one in accepted if not one.right)
     yield "Accepted and right", _one_per_event(one for one in accepted if one.right)
     for route in (Route.VERIFY, Route.REVIEW, Route.UNKNOWN):
         yield route.value.capitalize(), _one_per_event(one for one in judged if one.decision.route == route.value)
 
 
-def _one_per_event(judged: Iterable[Judged]) -> list[Judged]:
-    """Return the surest decision about each product: a page with every frame of every product tells nothing more."""
-    best: dict[int, Judged] = {}
+def _one_per_event(judged: Iterable[Judged]) -> list[tuple[Judged, int]]:
+    """Return the surest decision about each placed product, and how many there were: a card per frame tells no more."""
+    best: dict[int, tuple[Judged, int]] = {}
     for one in judged:
         key = one.about.event if one.about else -1 - one.decision.frame // 30
-        if key not in best or one.decision.confidence > best[key].decision.confidence:
-            best[key] = one
+        kept, count = best.get(key, (one, 0))
+        surer = one if one.decision.confidence > kept.decision.confidence else kept
+        best[key] = (surer, count + 1)
     return list(best.values())
 
 
@@ -72,10 +73,8 @@ def _head(figures: Figures, bundle_id: str) -> str:
         for value, label in (
             (str(figures.decisions), "decisions"),
             (f"{100 * figures.automation:.1f} %", "automation rate (enrolled products)"),
-            (
-                f"{100 * figures.silent_error:.2f} %",
-                f"silent errors: {figures.accepted_wrong} of {figures.accepted} accepted",
-            ),
+            (f"{100 * figures.silent_error:.1f} %", f"silent errors: {figures.accepted_wrong} of {figures.accepted}"),
+            (f"{100 * figures.accepted_error:.1f} %", "of these on enrolled products, which the promise limits"),
             (f"{100 * figures.top1_right / max(figures.enrolled, 1):.1f} %", "best candidate right, any route"),
             (f"{figures.latency_p50_ms:.1f} / {figures.latency_p99_ms:.1f} ms", "latency p50 / p99"),
         )
@@ -88,8 +87,10 @@ def _head(figures: Figures, bundle_id: str) -> str:
     )
 
 
-def _card(one: Judged, recording: Path, catalogue: Path) -> str:
+def _card(one: Judged, count: int, sources: tuple[Path, Path]) -> str:
+    recording, catalogue = sources
     decision = one.decision
+    times = f"{count} decisions like this" if count > 1 else "one decision"
     truth = "nothing enrolled" if one.about is None else f"{one.about.kind} {one.about.sku or ''}"
     verdict = (
         "<span class='good'>right</span>" if one.right else f"<span class='bad'>truth: {html.escape(truth)}</span>"
@@ -104,7 +105,7 @@ def _card(one: Judged, recording: Path, catalogue: Path) -> str:
         f"<div><span class='pill {decision.route}'>{decision.route}</span> "
         f"<span class='name'>{html.escape(decision.name or 'no candidate')}</span></div>"
         f"<div class='note'>{html.escape(', '.join(decision.reasons))} &middot; confidence {decision.confidence:.2f} "
-        f"&middot; strangeness {decision.ood_score:.2f} &middot; {verdict}</div></div>"
+        f"&middot; strangeness {decision.ood_score:.2f} &middot; {times} &middot; {verdict}</div></div>"
     )
 
 

@@ -54,7 +54,7 @@ def test_the_readme_names_the_two_commands_and_the_commands_of_the_product() -> 
 
 @pytest.mark.timeout(900)
 def test_make_demo_runs_and_shows_its_figures(checkout: Path) -> None:
-    out = run(checkout, ["make", "demo", "DEMO_SKUS=30"], timeout=800)
+    out = run(checkout, ["make", "demo", "DEMO_SKUS=30", "DEMO_PHOTOS=flat:5,12,2", "DEMO_PRODUCTS=3"], timeout=800)
     for figure in ("automation rate", "silent-error rate", "latency p50 / p99", "peak memory", "decisions.html"):
         assert figure in out
     page = (checkout / "demo" / "decisions.html").read_text(encoding="utf-8")

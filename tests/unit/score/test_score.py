@@ -83,6 +83,7 @@ def test_every_wrong_accept_counts_whatever_it_was_about(truth: Truth) -> None:
     figures = figures_from(judge(truth, decisions), truth)
     assert (figures.accepted, figures.accepted_wrong) == (4, 3)
     assert figures.silent_error == 0.75
+    assert (figures.enrolled_accepted_wrong, figures.accepted_error) == (1, 0.5)
     assert (figures.enrolled, figures.enrolled_accepted, figures.top1_right) == (3, 2, 2)
     assert figures.routes == {"accept": 4, "verify": 1, "review": 0, "unknown": 1}
     assert figures.by_kind["nothing"] == {"accept": 1}
