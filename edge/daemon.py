@@ -115,6 +115,8 @@ class Daemon:
             future = executor.submit(self._pipeline.embed, batch)
             self._in_flight.append(_InFlight(replace(frame, image=NO_IMAGE), own, batch, future))
             self._finish(len(self._in_flight) - IN_FLIGHT)
+        if self._outgoing.records:  # a picture takes long to write: what is decided goes out first
+            self._finish(len(self._in_flight))
         self._outgoing.frame(frame)
         stream.camera.release(frame)
 
@@ -175,6 +177,11 @@ class Outgoing:
         self._health = health
         self._sender = sender
         self._recorder = recorder
+
+    @property
+    def records(self) -> bool:
+        """Whether frames are being recorded."""
+        return self._recorder is not None
 
     def frame(self, frame: Frame) -> None:
         """Count a frame and record it."""

@@ -1,0 +1,285 @@
+"""Fits the head: features (F) -> embedding (D), so that photos of one product fall together and products apart.
+
+Linear discriminant analysis with a shrunken within-class covariance: features are standardised, the pooled covariance S
+of the residuals x - (mean of its class) becomes (1 - a) S + a mean(diag S) I, and the D directions v that maximise
+(between / within) with v' S v = 1 are kept. Every class counts once in the between part, however many photos it has.
+The embedding is (x - mean) @ projection, brought to unit length by whoever uses it.
+
+The intensity a is Ledoit & Wolf's (J. Multivariate Analysis 88, 2004), at least LEAST_SHRINKAGE: theirs is the best for
+the covariance itself, and with many photos too small for telling products apart. On 1,000 rendered products (F 6280, D
+192, 11,300 photos, one mean per product) theirs is 0.006 and 74.1 % of other photos are right; 0.03 gives 76.9 %, 0.1
+77.8 %, 0.15 78.1 %, 0.3 77.6 %.
+
+Photos stream through twice, so memory is F x F and C x F floats whatever the number of photos. Up to EXACT_CLASSES
+classes the eigenproblem is solved exactly in class space; above, by seeded subspace iteration (Halko, Martinsson &
+Tropp, SIAM Review 53, 2011).
+
+Limits, and what is done there (`Head.method` says it, the report repeats it)
+- Two classes give one direction, on which a cosine is only a sign: the space is filled up to PADDED directions with the
+  principal directions of the residuals ("lda+pca").
+- One class, or photos that are all alike: uncentred principal directions of what there is ("pca"), or the first D
+  features ("identity") when even these are missing.
+- Rows of zeros (the engine gave nothing) must be left out by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.types import Embeddings
+
+__all__ = ["ArrayRows", "Discriminant", "Head", "Rows", "embed", "fit_head", "project"]
+
+LEAST_SHRINKAGE = 0.15
+EXACT_CLASSES = 2048
+PADDED = 16
+BLOCK = 2048
+_SAMPLE = 2048
+_OVERSAMPLING, _ITERATIONS = 32, 8
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
+Labels = NDArray[np.int32]
+
+
+class Rows(Protocol):
+    """Features that may lie on disk."""
+
+    dimension: int
+
+    def read(self, rows: Indices) -> Floats:
+        """Return these rows, (len(rows), dimension)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayRows:
+    """Features in memory: `array` is (N, F)."""
+
+    array: Floats
+
+    @property
+    def dimension(self) -> int:  # type: ignore[override]  # read-only here
+        """F."""
+        return int(self.array.shape[1])
+
+    def read(self, rows: Indices) -> Floats:
+        """Return these rows."""
+        return self.array[rows]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """A linear map: `mean` (F,), `projection` (F, D). `shrinkage` is the intensity, `photos` how many taught it."""
+
+    mean: Floats
+    projection: Floats
+    method: str
+    shrinkage: float
+    photos: int
+
+    @property
+    def dimension(self) -> int:
+        """D, the length of an embedding."""
+        return int(self.projection.shape[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scatter:
+    """Class means, and the residuals' covariance, in standardised features (raw / scale; a dead feature is 0)."""
+
+    inverse_scale: Floats  # (F,)
+    centre: Floats  # (F,), raw: the mean of the class means
+    means: Floats  # (C, F), standardised, around the centre
+    solved: Floats  # (F, C): within^-1 means'
+    within: Floats  # (F, F)
+    shrinkage: float
+
+    def only(self, kept: NDArray[np.bool_]) -> _Scatter:
+        """Return the same with the classes `kept` (C,) alone, around their own centre."""
+        means, solved = self.means[kept], self.solved[:, kept]
+        shift = means.mean(axis=0)
+        scale = np.where(self.inverse_scale > 0, 1.0 / np.where(self.inverse_scale > 0, self.inverse_scale, 1.0), 0.0)
+        return _Scatter(
+            self.inverse_scale,
+            (self.centre + shift * scale).astype(np.float32),
+            means - shift,
+            solved - solved.mean(axis=1, keepdims=True),
+            self.within,
+            self.shrinkage,
+        )
+
+
+def project(head: Head, features: Floats) -> Embeddings:
+    """Return (N, D) rows of unit length; a row without a direction becomes zeros."""
+    raw = (features - head.mean) @ head.projection
+    norms = np.linalg.norm(raw.astype(np.float64), axis=1, keepdims=True)
+    usable = np.isfinite(norms) & (norms > 1e-12)
+    unit: Embeddings = np.where(usable, raw / np.where(usable, norms, 1.0), 0.0).astype(np.float32)
+    return unit
+
+
+def embed(head: Head, rows: Rows, photos: Indices) -> Embeddings:
+    """Return the embeddings of many photos, (len(photos), D), block by block."""
+    blocks = [project(head, block) for block in _blocks(rows, photos)]
+    return np.concatenate(blocks) if blocks else np.zeros((0, head.dimension), np.float32)
+
+
+def fit_head(
+    rows: Rows, photos: Indices, labels: Labels, dimension: int, shrinkage: float | None = None, seed: int = 0
+) -> Head:
+    """Return `Discriminant.of(...).head(...)` for all classes."""
+    return Discriminant.of(rows, photos, labels, shrinkage).head(rows, dimension, seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Discriminant:
+    """What a head is made of, so that heads for some of the classes cost one small eigenproblem instead of a new fit.
+
+    `scatter` is None where the photos have no classes to tell apart.
+    """
+
+    photos: Indices
+    labels: Labels
+    scatter: _Scatter | None
+
+    @staticmethod
+    def of(rows: Rows, photos: Indices, labels: Labels, shrinkage: float | None = None) -> Discriminant:
+        """Gather the statistics of `photos` (N,) rows with class `labels` (N,) in 0..C-1, every class present.
+
+        `shrinkage` fixes the intensity in [0, 1]. The result does not depend on the order of photos beyond rounding.
+        """
+        order = np.argsort(labels, kind="stable")
+        photos, labels = photos[order], labels[order]
+        classes = int(labels[-1]) + 1
+        scatter = _scatter(rows, photos, labels, classes, shrinkage) if classes > 1 else None
+        return Discriminant(photos, labels, scatter)
+
+    def head(self, rows: Rows, dimension: int, seed: int = 0, kept: NDArray[np.bool_] | None = None) -> Head:
+        """Return the head with D <= min(dimension, classes - 1, F), for all classes or those `kept` (C,).
+
+        The residuals of all classes shape the covariance either way; only the kept ones say what is to be told apart.
+        """
+        if self.scatter is None:
+            return _principal(rows, self.photos, dimension)
+        scatter = self.scatter if kept is None else self.scatter.only(kept)
+        directions = _discriminants(scatter, min(dimension, len(scatter.means) - 1, rows.dimension), seed)
+        if directions.shape[1] == 0:
+            return _principal(rows, self.photos, dimension)
+        method, wanted = "lda", min(PADDED, dimension, rows.dimension)
+        if directions.shape[1] < wanted:
+            residuals = _residuals(rows, self.photos[:_SAMPLE], self.labels[:_SAMPLE], self.scatter)
+            directions = _fill(directions, residuals, scatter.within, wanted)
+            method = "lda+pca"
+        projection = (directions * scatter.inverse_scale[:, None]).astype(np.float32)
+        return Head(scatter.centre, np.ascontiguousarray(projection), method, scatter.shrinkage, len(self.photos))
+
+
+def _blocks(rows: Rows, photos: Indices) -> Iterator[Floats]:
+    for start in range(0, len(photos), BLOCK):
+        yield rows.read(photos[start : start + BLOCK])
+
+
+def _scatter(rows: Rows, photos: Indices, labels: Labels, classes: int, shrinkage: float | None) -> _Scatter | None:
+    """Return the statistics of the photos (sorted by label), or None when the photos do not differ at all."""
+    sums = np.zeros((classes, rows.dimension), np.float32)
+    total, squares = np.zeros(rows.dimension), np.zeros(rows.dimension)
+    for start, block in zip(range(0, len(photos), BLOCK), _blocks(rows, photos), strict=True):
+        here, first = np.unique(labels[start : start + BLOCK], return_index=True)
+        sums[here] += np.add.reduceat(block, first, axis=0)
+        total += block.sum(axis=0, dtype=np.float64)
+        squares += np.square(block, dtype=np.float64).sum(axis=0)
+    deviation = np.sqrt(np.maximum(squares / len(photos) - np.square(total / len(photos)), 0.0))
+    alive = deviation > 1e-6 * max(float(np.sqrt(squares.max() / len(photos))), 1e-30)
+    if not alive.any():
+        return None
+    inverse_scale = np.where(alive, 1.0 / np.where(alive, deviation, 1.0), 0.0).astype(np.float32)
+    raw_means = sums / np.bincount(labels, minlength=classes)[:, None].astype(np.float32)
+    centre = raw_means.mean(axis=0)
+    within = np.zeros((rows.dimension, rows.dimension), np.float32)
+    fourth = 0.0
+    for start, block in zip(range(0, len(photos), BLOCK), _blocks(rows, photos), strict=True):
+        residual = (block - raw_means[labels[start : start + BLOCK]]) * inverse_scale
+        within += residual.T @ residual
+        fourth += float(np.square(np.einsum("nf,nf->n", residual, residual, dtype=np.float64)).sum())
+    freedom = len(photos) - classes
+    within /= np.float32(max(freedom, 1))
+    if shrinkage is None:
+        shrinkage = max(_ledoit_wolf(within, fourth, freedom), LEAST_SHRINKAGE)
+    _shrink(within, shrinkage)
+    means = (raw_means - centre) * inverse_scale
+    return _Scatter(inverse_scale, centre, means, np.linalg.solve(within, means.T), within, shrinkage)
+
+
+def _ledoit_wolf(covariance: Floats, fourth_powers: float, freedom: int) -> float:
+    """Return the intensity for `covariance` (F, F) of `freedom` residuals whose |r|^4 sum to `fourth_powers`."""
+    if freedom < 1:
+        return 1.0
+    size = len(covariance)
+    square = float(np.einsum("ij,ij->", covariance, covariance, dtype=np.float64))
+    level = float(np.trace(covariance, dtype=np.float64)) / size
+    distance = square / size - level * level
+    noise = (fourth_powers / freedom - square) / (freedom * size)
+    return float(np.clip(noise / distance, 0.0, 1.0)) if distance > 0 else 1.0
+
+
+def _shrink(covariance: Floats, intensity: float) -> None:
+    """Shrink in place; without any residual (one photo per class) the identity is left."""
+    level = float(np.trace(covariance, dtype=np.float64)) / len(covariance)
+    covariance *= np.float32(1.0 - intensity)
+    covariance[np.diag_indices(len(covariance))] += np.float32(max(intensity, 1e-4) * level if level > 0 else 1.0)
+
+
+def _discriminants(scatter: _Scatter, count: int, seed: int) -> Floats:
+    """Return (F, <= count) directions v with v' within v = 1, best first; those without any spread are dropped."""
+    means, solved = scatter.means, scatter.solved
+    basis: Floats | None = None
+    if len(means) > EXACT_CLASSES:
+        start = np.random.default_rng(seed).standard_normal((len(means), count + _OVERSAMPLING))
+        basis = start.astype(np.float32)
+        for _ in range(_ITERATIONS):
+            basis = np.linalg.qr(means @ (solved @ basis))[0]
+        solved, means = solved @ basis, basis.T @ means
+    values, vectors = np.linalg.eigh((means @ solved).astype(np.float64))
+    values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
+    kept = values > 1e-6 * max(float(values[0]), 1e-30)
+    return np.asarray(solved @ (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32))
+
+
+def _residuals(rows: Rows, photos: Indices, labels: Labels, scatter: _Scatter) -> Floats:
+    """Return the standardised residuals of a few photos, (n, F)."""
+    return (rows.read(photos) - scatter.centre) * scatter.inverse_scale - scatter.means[labels]
+
+
+def _fill(directions: Floats, residuals: Floats, within: Floats, wanted: int) -> Floats:
+    """Add principal directions of the residuals, each orthogonal to all before it in the metric `within`, length 1."""
+    extra = np.linalg.svd(residuals, full_matrices=False)[2] if len(residuals) else np.zeros((0, len(within)))
+    filled = [column.astype(np.float64) for column in directions.T]
+    for candidate in (*extra, *np.eye(wanted, len(within))):
+        if len(filled) == wanted:
+            break
+        vector = candidate.astype(np.float64)
+        before = float(vector @ within @ vector)
+        for other in filled:
+            vector = vector - other * float(other @ within @ vector)
+        length = float(vector @ within @ vector)
+        if length > 1e-4 * before > 0:
+            filled.append(vector / np.sqrt(length))
+    return np.stack(filled, axis=1).astype(np.float32)
+
+
+def _principal(rows: Rows, photos: Indices, dimension: int) -> Head:
+    """Return a head without classes: uncentred principal directions, or single features where there are none."""
+    block = rows.read(photos[:_SAMPLE])
+    _, strength, directions = np.linalg.svd(block, full_matrices=False)
+    kept = directions[strength > 1e-4 * max(float(strength[0]), 1e-30)][:dimension]
+    method = "pca"
+    if len(kept) < 2:
+        kept, method = np.eye(min(dimension, rows.dimension), rows.dimension, dtype=np.float32), "identity"
+    mean = np.zeros(rows.dimension, np.float32)
+    return Head(mean, np.ascontiguousarray(kept.T.astype(np.float32)), method, 1.0, len(photos))

@@ -1,0 +1,85 @@
+"""Puts the head into the engine's graph: uint8 crops in, unit embeddings out, nothing left to do on the CPU.
+
+    features (N, F) -> Sub mean -> MatMul projection (F, D) -> L2 normalise -> embeddings (N, D)
+
+The head stays float32: it is one small product, and quantising it would cost what the last layers of a head always
+cost. `check_head_graph` runs the new graph and compares it with the numpy head, so a bundle is written only when both
+agree.
+
+Limits: the graph must be a build's, with one output `features` (N, F) of fixed F.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from calibration.head import Head, project
+from edge.errors import BundleError, EngineError
+from edge.ports import Engine
+from edge.types import Crops, Embeddings
+
+__all__ = ["MIN_COSINE", "append_head", "check_head_graph"]
+
+FEATURES, EMBEDDINGS = "features", "embeddings"
+MIN_COSINE = 0.9999
+_PREFIX = "head/"
+
+
+def append_head(build_graph: Path, head: Head, out: Path) -> None:
+    """Write the build's graph with the head behind it to `out`; raises BundleError when it is not such a graph."""
+    try:
+        model = onnx.load(build_graph)
+    except Exception as error:  # noqa: BLE001  # protobuf's parse errors share no public base class
+        raise BundleError(f"{build_graph}: not an ONNX graph ({error}); run edge-build again") from None
+    graph = model.graph
+    shape = [d.dim_value for d in graph.output[0].type.tensor_type.shape.dim] if len(graph.output) == 1 else []
+    if not shape or graph.output[0].name != FEATURES or shape[1:] != [len(head.mean)]:
+        found = ", ".join(f"{output.name}" for output in graph.output)
+        raise BundleError(
+            f"{build_graph}: outputs {found} {shape}, expected {FEATURES} (N, {len(head.mean)}); build again"
+        )
+    constants = {
+        "mean": head.mean.astype(np.float32),
+        "projection": head.projection.astype(np.float32),
+        "tiny": np.array(1e-12, np.float32),
+    }
+    graph.initializer.extend(numpy_helper.from_array(value, _PREFIX + name) for name, value in constants.items())
+    steps = (
+        ("Sub", (FEATURES, _PREFIX + "mean"), "centred"),
+        ("MatMul", (_PREFIX + "centred", _PREFIX + "projection"), "raw"),
+        ("Mul", (_PREFIX + "raw", _PREFIX + "raw"), "squares"),
+        ("ReduceSum", (_PREFIX + "squares", _PREFIX + "axes"), "square"),
+        ("Sqrt", (_PREFIX + "square",), "norm"),
+        ("Max", (_PREFIX + "norm", _PREFIX + "tiny"), "length"),
+    )
+    graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), _PREFIX + "axes"))
+    for kind, inputs, name in steps:
+        graph.node.append(helper.make_node(kind, inputs, [_PREFIX + name], name=_PREFIX + name))
+    graph.node.append(helper.make_node("Div", [_PREFIX + "raw", _PREFIX + "length"], [EMBEDDINGS], name="head/unit"))
+    batch = graph.output[0].type.tensor_type.shape.dim[0].dim_param or "N"
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(EMBEDDINGS, TensorProto.FLOAT, [batch, head.dimension]))
+    onnx.save(model, out)
+
+
+def check_head_graph(engine: Engine, crops: Crops, features: Embeddings, head: Head) -> Embeddings:
+    """Return what the open engine gives for `crops` (n, H, W, 3), n <= max_batch.
+
+    Raises EngineError when a row differs from the numpy head on the crops' `features` (n, F) by more than a cosine of
+    MIN_COSINE.
+    """
+    found, expected = engine.embed(crops), project(head, features)
+    if found.shape != expected.shape:
+        raise EngineError(f"the graph with the head gives {found.shape}, expected {expected.shape}; please report it")
+    cosine = np.einsum("nd,nd->n", found, expected)
+    usable = np.abs(expected).sum(axis=1) > 0
+    if usable.any() and not float(cosine[usable].min()) >= MIN_COSINE:
+        raise EngineError(
+            f"the graph with the head differs from the fitted head (cosine {float(cosine[usable].min()):.6f}, expected "
+            f"{MIN_COSINE}); please report it"
+        )
+    return found

@@ -1,0 +1,109 @@
+"""From fitted parts to the per-class arrays of the bundle, and what those rules would do with a photo.
+
+`Allowance` states the accept conditions other than the cut points exactly as `edge.route` has them, over arrays, so
+that the photos that certify are counted as the device would treat them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.material import Material, Photoset
+from calibration.mix import Mix
+from calibration.scores import NONE, Scores
+from calibration.thresholds import Evidence, GroupCut
+from calibration.twins import successors_of
+from calibration.verify_fit import MAX_SET, SET_ERROR, VerifyRule
+from edge.bundle import Rules
+from edge.confidence import p_correct
+from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, QualityLimits
+
+__all__ = ["Allowance", "accepted", "class_infos", "rules_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Allowance:
+    """What is fitted before the cut points; `twin` and `discontinued` are per class, (C,)."""
+
+    confidence: ConfidenceModel
+    ood: OodModel
+    quality: QualityLimits
+    twin: NDArray[np.int32]
+    discontinued: NDArray[np.bool_]
+
+    def usable(self, photos: Photoset, scores: Scores) -> NDArray[np.bool_]:
+        """Say for each photo whether it can go to accept or verify: good picture, not unknown, best one on sale."""
+        good = (photos.sides_px >= self.quality.min_side_px) & (photos.sharpness >= self.quality.min_sharpness)
+        near = 1.0 - scores.similarity <= np.float32(self.ood.threshold)
+        return np.asarray(good & near & ~self.discontinued[scores.best])
+
+    def evidence(self, photos: Photoset, scores: Scores, unseen: Scores, weight: NDArray[np.float64]) -> Evidence:
+        """Return photos with `scores`, and `unseen` as if not enrolled (or nothing), as the material of cut points."""
+        alone = (self.twin == NONE) & ~self.discontinued
+        again = photos if len(unseen) else photos.take(np.zeros(0, np.intp))
+        return Evidence(
+            scores=scores,
+            unseen=unseen,
+            weight=weight,
+            confidence=self._confidence(scores),
+            allowed=self.usable(photos, scores) & alone[scores.best],
+            unseen_confidence=self._confidence(unseen),
+            unseen_allowed=self.usable(again, unseen) & alone[unseen.best],
+            unseen_weight=weight[: len(unseen)],
+        )
+
+    def _confidence(self, scores: Scores) -> NDArray[np.float32]:
+        return p_correct(self.confidence, scores.best.astype(np.intp), scores.similarity, scores.margin)
+
+
+def accepted(cuts: Sequence[GroupCut], material: Material, mix: Mix, evidence: Evidence) -> NDArray[np.bool_]:
+    """Say for each photo whether the device would accept it under these cut points."""
+    confidence, similarity, _ = _accept_cuts(cuts, material, mix)
+    best = evidence.scores.best
+    reached = (evidence.confidence >= confidence[best]) & (evidence.scores.similarity >= similarity[best])
+    return np.asarray(evidence.allowed & reached)
+
+
+def rules_of(allowance: Allowance, cuts: Sequence[GroupCut], verify: VerifyRule, material: Material, mix: Mix) -> Rules:
+    """Return the rules of the bundle."""
+    confidence, similarity, source = _accept_cuts(cuts, material, mix)
+    per_class = Cuts(
+        accept_confidence=confidence,
+        accept_similarity=similarity,
+        verify_confidence=np.full(len(source), verify.confidence, np.float32),
+        source=source,
+        twin=allowance.twin,
+        successor=successors_of(material.products),
+        set_gap=verify.set_gap,
+        set_error=SET_ERROR,
+        max_set=MAX_SET,
+    )
+    return Rules(allowance.confidence, per_class, allowance.ood, allowance.quality)
+
+
+def class_infos(material: Material) -> tuple[ClassInfo, ...]:
+    """Return the products in the order of every per-class array."""
+    return tuple(
+        ClassInfo(p.sku, p.name, p.category, p.barcode, p.status, tier.split(" ", 1)[-1])
+        for p, tier in zip(material.products, material.tiers, strict=True)
+    )
+
+
+def _accept_cuts(
+    cuts: Sequence[GroupCut], material: Material, mix: Mix
+) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[str, ...]]:
+    """Return confidence and similarity cut points (C,) and their source; +inf and `none` where nothing holds."""
+    confidence = np.full(len(material.products), np.inf, np.float32)
+    similarity = np.full(len(material.products), np.inf, np.float32)
+    source = ["none"] * len(material.products)
+    of_tier = {tier: cut for cut in cuts for tier in cut.group.tiers}
+    for index, tier in enumerate(material.tiers):
+        cut = of_tier[tier]
+        if cut.certified and mix.covered[index]:
+            confidence[index], similarity[index] = cut.confidence, cut.similarity
+            source[index] = "tier" if len(cuts) > 1 else "global"
+    return confidence, similarity, tuple(source)

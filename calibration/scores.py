@@ -1,0 +1,93 @@
+"""What the device's lookup says about photos, as arrays: the material of every fit that follows.
+
+`scores_from_embeddings` runs `edge.lookup` in blocks and adds what only calibration knows: the true product, and how
+far it lies behind the best one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import lookup
+from edge.types import Embeddings
+
+__all__ = ["DEPTH", "NONE", "Scores", "in_order", "join", "nothing", "scores_from_embeddings"]
+
+DEPTH = 6  # candidates kept per photo: the largest verify set and one more
+NONE = -1  # no class
+_BLOCK = 1024
+
+Floats = NDArray[np.float32]
+Classes = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """One row per photo, N rows. A missing second candidate counts as similarity -1, as on the device."""
+
+    true: Classes  # (N,), NONE for something that is not enrolled
+    best: Classes  # (N,)
+    similarity: Floats  # (N,), cosine to the best class
+    margin: Floats  # (N,), its lead over the next class
+    own_gap: Floats  # (N,), best similarity minus that of the true class, >= 0; 3 when there is none
+    top: Floats  # (N, DEPTH), falling; -3 where there are fewer classes
+
+    def __len__(self) -> int:
+        return len(self.true)
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether the best class is the true one, (N,)."""
+        return np.asarray(self.best == self.true)
+
+    def set_size(self, gap: float) -> NDArray[np.int64]:
+        """Return how many classes lie within `gap` of the best, (N,), counted up to DEPTH."""
+        return np.asarray((self.top >= self.similarity[:, None] - np.float32(gap)).sum(axis=1), np.int64)
+
+
+def scores_from_embeddings(index: lookup.Index, embeddings: Embeddings, true: Classes) -> Scores:
+    """Look (N, D) embeddings up; `true` (N,) are their classes or NONE."""
+    blocks = [
+        _block(index, embeddings[start : start + _BLOCK], true[start : start + _BLOCK])
+        for start in range(0, max(len(true), 1), _BLOCK)
+    ]
+    return join(blocks)
+
+
+def join(parts: list[Scores]) -> Scores:
+    """Return the rows of all parts, in order."""
+    return Scores(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Scores)})
+
+
+def in_order(parts: list[Scores], positions: NDArray[np.intp]) -> Scores:
+    """Return the rows of all parts, row i moved to `positions[i]`, a permutation."""
+    together = join(parts)
+    back = np.argsort(positions)
+    return Scores(**{f.name: getattr(together, f.name)[back] for f in fields(Scores)})
+
+
+def nothing() -> Scores:
+    """Return the scores of no photo."""
+    none, empty = np.zeros(0, np.int32), np.zeros(0, np.float32)
+    return Scores(none, none, empty, empty, empty, np.zeros((0, DEPTH), np.float32))
+
+
+def _block(index: lookup.Index, embeddings: Embeddings, true: Classes) -> Scores:
+    every = lookup.similarities(index, embeddings)
+    best = lookup.top(every, DEPTH)
+    values = np.take_along_axis(every, best, axis=1)
+    missing = DEPTH - best.shape[1]
+    values = np.pad(values, ((0, 0), (0, missing)), constant_values=-3.0)
+    own = np.take_along_axis(every, np.maximum(true, 0)[:, None].astype(np.intp), axis=1)[:, 0]
+    own_gap = np.where(true == NONE, np.float32(3.0), values[:, 0] - own)
+    return Scores(
+        true=true.astype(np.int32),
+        best=best[:, 0].astype(np.int32),
+        similarity=values[:, 0],
+        margin=values[:, 0] - np.maximum(values[:, 1], -1.0),
+        own_gap=own_gap.astype(np.float32),
+        top=values.astype(np.float32),
+    )

@@ -1,0 +1,110 @@
+"""What `edge-calibrate` shows: progress on standard error while it works, a summary on standard output at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+__all__ = ["Screen", "show"]
+
+
+class Screen:
+    """One line per step on standard error; `seconds` holds how long each finished step took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._current: tuple[str, TaskID, float] | None = None
+
+    def __enter__(self) -> Screen:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._finish()
+        self._progress.stop()
+
+    def step(self, name: str) -> None:
+        """Begin a step that cannot say how far it is."""
+        self._begin(name, None)
+
+    def count(self, name: str, total: int) -> Callable[[int], None]:
+        """Begin a step over `total` things; call the result with how many more are done."""
+        task = self._begin(name, total)
+        return lambda done: self._progress.advance(task, done)
+
+    def _begin(self, name: str, total: int | None) -> TaskID:
+        self._finish()
+        task = self._progress.add_task(name, total=total)
+        self._current = (name, task, time.monotonic())
+        return task
+
+    def _finish(self) -> None:
+        if self._current is not None:
+            name, task, begun = self._current
+            self.seconds[name] = time.monotonic() - begun
+            self._progress.remove_task(task)
+            self._current = None
+
+
+def show(values: Mapping[str, Any], seconds: Mapping[str, float]) -> None:
+    """Print the summary of a calibration; `values` are those of report.json."""
+    console = Console()
+    promise, outcome = values["promise"], values["findings"]["outcome"]
+    table = Table("", "", title="calibration", show_header=False, title_justify="left")
+    if promise["certified"]:
+        table.add_row(
+            "certified",
+            f"at most {promise['accept_error']:.2%} of what is accepted is wrong, at {promise['certainty']:.0%}",
+        )
+    else:
+        needed = values["clean_photos_needed"]
+        table.add_row(
+            "certified",
+            f"NOTHING: no product is ever accepted. {promise['accept_error']:.2%} at {promise['certainty']:.0%} takes "
+            f"at least {needed} accepted validation photos of equal weight without an error",
+        )
+    table.add_row(
+        "mix", f"{promise['mix']}, {promise['products_covered']} of {values['catalogue']['products']} products"
+    )
+    table.add_row("forecast on", f"{outcome['photos']:,} {values['findings']['measured_on']} photos")
+    for route, share in outcome["shares"].items():
+        table.add_row(f"  {route}", f"{share:.1%}")
+    table.add_row(
+        "  wrong of accepted", f"{outcome['wrong']} of {outcome['accepted']} ({outcome['accepted_error']:.2%} weighted)"
+    )
+    table.add_row("best candidate right", f"{outcome['top1']:.1%}")
+    for figure in values["findings"]["unknown"]:
+        shares, found = figure["outcome"]["shares"], figure["detection"]
+        table.add_row(
+            f"unknown: {found['kind']}",
+            f"{found['detected']:.0%} called unknown, {shares['accept']:.1%} accepted, of {found['photos']}",
+        )
+    fit = values["reliability"]
+    table.add_row(
+        "calibration error",
+        f"{fit['ece_debiased']:.3f}" if fit["testable"] else f"not testable on {fit['photos']} photos",
+    )
+    table.add_row("twin pairs", str(len(values["twins"])))
+    for name, note in values["notes"].items():
+        if note["count"]:
+            first = ", ".join(str(entry) for entry in note["first"][:3])
+            table.add_row(name.replace("_", " "), f"{note['count']:,}: {first}{' ...' if note['count'] > 3 else ''}")
+    table.add_row("seconds", ", ".join(f"{name} {spent:.0f}" for name, spent in seconds.items()))
+    console.print(table)

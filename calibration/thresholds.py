@@ -1,0 +1,300 @@
+"""Accept cut points with a certificate: among what is accepted, at most `accept_error` is wrong.
+
+The claim, for each group of products (tier) at once, with probability `certainty` over the photos that certify:
+- of the photos that are accepted as a product of the group, in the stated mix, at most `accept_error` show another one;
+- of the photos whose product is not enrolled, and whose best candidate is of the group, at most `near_unknown` are
+  accepted (simulated by `calibration.unseen`).
+
+How: a photo is accepted when confidence and similarity both reach their cut point. A path of such pairs, strict to
+liberal, is laid on photos that do not certify (`learn`): confidence falls by equal shares of what is accepted, and at
+each step the similarity is as low as the near-unknown cap lets it. On the photos that certify, the path is walked from
+its safest point towards the liberal end as a fixed sequence of tests, each of both claims at the full level (Learn then
+Test: Angelopoulos et al. 2021, arXiv 2110.01052; selective risk: Geifman & El-Yaniv 2017), and the walk ends at the
+first that fails. Of the certified steps the one that accepts most is taken. The error probability is split over the
+groups.
+
+A group that certifies nothing gets +inf: its products are never accepted. Groups with too few photos are joined with
+the next before anything is looked at. Limits: the certificate is about products and photos like those of the catalogue;
+the bound is on the error in the whole group, not of each product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.bounds import clean_photos_needed, p_value, upper_bound
+from calibration.scores import Scores
+
+__all__ = ["Evidence", "Group", "GroupCut", "Targets", "groups_from_tiers", "thresholds_from_scores"]
+
+STEPS = 60
+SIMILARITIES = 40
+CAUTION = 0.75  # the path's share of the near-unknown cap: heads that saw fewer photos give lower similarities
+ROOM = 6.0  # a group needs this many times the clean photos before it stands alone
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What is promised: shares in (0, 1). `certainty` is the probability that the promise holds."""
+
+    accept_error: float
+    near_unknown: float
+    certainty: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """Photos with their weights in the mix, N of them, and M again as if their products were not enrolled.
+
+    `confidence` (N,) is P(correct) of the best candidate, `allowed` (N,) says whether every rule but the cut points
+    lets the photo be accepted; `unseen_...` (M,) are the same for the photos of products taken out.
+    """
+
+    scores: Scores
+    weight: Floats
+    confidence: NDArray[np.float32]
+    allowed: NDArray[np.bool_]
+    unseen: Scores
+    unseen_weight: Floats
+    unseen_confidence: NDArray[np.float32]
+    unseen_allowed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Products that share cut points: the names of their tiers."""
+
+    tiers: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The tiers' names, joined."""
+        return "+".join(self.tiers)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCut:
+    """Cut points of a group, +inf when nothing is certified, and what the certifying photos say at them.
+
+    `photos` have their best candidate in the group. Shares are weighted; `error_bound` and `near_unknown_bound` are
+    what the certificate says; `effective` is the weight of the accepted photos in units of the heaviest photo (of all
+    photos when nothing is certified) and `needed` how much of it a certificate without any error takes.
+    """
+
+    group: Group
+    confidence: float
+    similarity: float
+    photos: int
+    accepted: int
+    wrong: int
+    share: float
+    error: float
+    error_bound: float
+    near_unknown: float
+    near_unknown_bound: float
+    effective: float
+    needed: int
+
+    @property
+    def certified(self) -> bool:
+        """Whether anything may be accepted."""
+        return self.confidence < np.inf
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sums:
+    """Weight sums at every step of a path, (S,): accepted, of it wrong; near-unknowns accepted; and squares."""
+
+    total: Floats
+    wrong: Floats
+    wrong_squares: Floats
+    rest: Floats
+    rest_squares: Floats
+    rest_total: float
+    largest: float
+
+    def p_value(self, targets: Targets) -> Floats:
+        """Return the p-value of "one of the two claims is false" at each step."""
+        error = p_value(self.total, self.wrong, self.wrong_squares, self.largest, targets.accept_error)
+        everything = np.full(len(self.rest), self.rest_total)
+        rest = p_value(everything, self.rest, self.rest_squares, self.largest, targets.near_unknown)
+        return np.maximum(error, rest)
+
+
+def groups_from_tiers(tiers: Sequence[str], share: Floats, photos: NDArray[np.int64], targets: Targets) -> list[Group]:
+    """Return the tiers as groups, weakest first, joined until each has the photos to certify something.
+
+    `tiers` (C,) names a tier per class as `0 tail`, `1 mid`, ...; they are ordered by name. `share` (C,) is the mix and
+    `photos` (C,) the certifying photos per class: only counts are looked at.
+    """
+    names = sorted(set(tiers))
+    heaviest = float(np.max(share / np.maximum(photos, 1), initial=0.0))
+    strength = {
+        name: sum(float(w) for w, tier in zip(share, tiers, strict=True) if tier == name) / max(heaviest, 1e-300)
+        for name in names
+    }
+    for count in range(len(names), 1, -1):
+        parts = [names[: len(names) - count + 1], *([name] for name in names[len(names) - count + 1 :])]
+        needed = ROOM * clean_photos_needed(targets.accept_error, (1.0 - targets.certainty) / count)
+        if all(sum(strength[name] for name in part) >= needed for part in parts):
+            return [Group(tuple(part)) for part in parts]
+    return [Group(tuple(names))]
+
+
+def thresholds_from_scores(
+    learn: Evidence, certify: Evidence, groups: Sequence[Group], tiers: Sequence[str], targets: Targets
+) -> list[GroupCut]:
+    """Return one cut per group. `tiers` (C,) are the classes' tiers; no photo may be in both `learn` and `certify`."""
+    miss = (1.0 - targets.certainty) / len(groups)
+    largest = float(certify.weight.max(initial=0.0))
+    cuts = []
+    for group in groups:
+        member = np.array([tier in group.tiers for tier in tiers])
+        cuts.append(_cut(group, _of(learn, member), _of(certify, member), largest, (targets, miss)))
+    return cuts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """Candidates of one group: confidence, similarity and weight of photos that may be accepted as one of its products.
+
+    `wrong` says which show another product; `rest_*` are photos as if their products were not enrolled.
+    """
+
+    confidence: NDArray[np.float32]
+    similarity: NDArray[np.float32]
+    weight: Floats
+    wrong: NDArray[np.bool_]
+    rest_confidence: NDArray[np.float32]
+    rest_similarity: NDArray[np.float32]
+    rest_weight: Floats
+    rest_total: float
+    mass: float  # weight of all photos whose best candidate is of the group, allowed or not
+    photos: int
+
+    def sums(self, confidences: Floats, similarities: Floats, largest: float) -> _Sums:
+        """Sum what is accepted at each step of the path."""
+        rows = [self._at(float(c), float(s)) for c, s in zip(confidences, similarities, strict=True)]
+        total, wrong, wrong_squares, rest, rest_squares = np.array(rows, np.float64).reshape(-1, 5).T
+        return _Sums(total, wrong, wrong_squares, rest, rest_squares, self.rest_total, largest)
+
+    def _at(self, confidence: float, similarity: float) -> tuple[float, ...]:
+        taken = (self.confidence >= confidence) & (self.similarity >= similarity)
+        wrong = self.weight[taken & self.wrong]
+        rest = self.rest_weight[(self.rest_confidence >= confidence) & (self.rest_similarity >= similarity)]
+        return self.weight[taken].sum(), wrong.sum(), (wrong**2).sum(), rest.sum(), (rest**2).sum()
+
+
+def _of(evidence: Evidence, member: NDArray[np.bool_]) -> _Side:
+    scores, weight, unseen, rest_weight = evidence.scores, evidence.weight, evidence.unseen, evidence.unseen_weight
+    inside = member[scores.best] & (weight > 0)
+    rest_inside = member[unseen.best] & (rest_weight > 0)
+    taken, rest = inside & evidence.allowed, rest_inside & evidence.unseen_allowed
+    return _Side(
+        confidence=evidence.confidence[taken],
+        similarity=scores.similarity[taken],
+        weight=weight[taken],
+        wrong=~scores.correct[taken],
+        rest_confidence=evidence.unseen_confidence[rest],
+        rest_similarity=unseen.similarity[rest],
+        rest_weight=rest_weight[rest],
+        rest_total=float(rest_weight[rest_inside].sum()),
+        mass=float(weight[inside].sum()),
+        photos=int(inside.sum()),
+    )
+
+
+def _cut(group: Group, learn: _Side, certify: _Side, largest: float, level: tuple[Targets, float]) -> GroupCut:
+    targets, miss = level
+    if len(learn.weight) == 0 or len(certify.weight) == 0 or not largest > 0:
+        return _nothing(group, certify, largest, level)
+    confidences, similarities = _path(learn, largest, level)
+    walk = slice(_start(_expected(learn, confidences, similarities, largest).p_value(targets), miss), None)
+    sums = certify.sums(confidences[walk], similarities[walk], largest)
+    failed = np.flatnonzero(sums.p_value(targets) > miss)
+    steps = int(failed[0]) if len(failed) else len(sums.total)
+    if steps == 0:
+        return _nothing(group, certify, largest, level)
+    chosen = int(sums.total[:steps].argmax())
+    cut = (float(confidences[walk][chosen]), float(similarities[walk][chosen]))
+    return _describe(group, certify, cut, (sums, chosen), level)
+
+
+def _path(learn: _Side, largest: float, level: tuple[Targets, float]) -> tuple[Floats, Floats]:
+    """Return confidences, falling, and for each the least similarity that should pass the near-unknown claim."""
+    targets, miss = level
+    order = np.argsort(-learn.confidence, kind="stable")
+    mass = np.cumsum(learn.weight[order]) / learn.weight.sum()
+    at = np.searchsorted(mass, np.arange(1, STEPS + 1) / STEPS - 1e-9).clip(max=len(order) - 1)
+    confidences = np.unique(learn.confidence[order][at])[::-1].astype(np.float64)
+    levels = np.unique(np.quantile(learn.similarity, np.arange(SIMILARITIES) / SIMILARITIES)).astype(np.float32)
+    similarities = np.full(len(confidences), levels[-1], np.float64)
+    for step, cut in enumerate(confidences):
+        sums = learn.sums(np.full(len(levels), cut), levels.astype(np.float64), largest)
+        everything = np.full(len(levels), sums.rest_total)
+        hard = p_value(everything, sums.rest, sums.rest_squares, largest, CAUTION * targets.near_unknown) > miss / 4
+        fits = np.flatnonzero(~hard)
+        if len(fits):
+            similarities[step] = levels[fits[0]]
+    return confidences, similarities
+
+
+def _start(expected: Floats, miss: float) -> int:
+    """Return the strictest step that is expected to pass with room to spare, or else the step most likely to pass."""
+    easy = np.flatnonzero(expected <= miss / 4)
+    return int(easy[0]) if len(easy) else int(expected.argmin())
+
+
+def _expected(learn: _Side, confidences: Floats, similarities: Floats, largest: float) -> _Sums:
+    """Return the sums to expect when certifying: wrong ones halfway between those seen and those the model expects."""
+    seen = learn.sums(confidences, similarities, largest)
+    doubt = 1.0 - learn.confidence.astype(np.float64)
+    modelled = np.array(
+        [
+            (learn.weight * doubt)[(learn.confidence >= c) & (learn.similarity >= s)].sum()
+            for c, s in zip(confidences, similarities, strict=True)
+        ]
+    )
+    wrong = (seen.wrong + modelled) / 2
+    return _Sums(seen.total, wrong, wrong * largest, seen.rest, seen.rest_squares, seen.rest_total, largest)
+
+
+def _describe(
+    group: Group,
+    certify: _Side,
+    cut: tuple[float, float],
+    at: tuple[_Sums, int],
+    level: tuple[Targets, float],
+) -> GroupCut:
+    sums, step = at
+    targets, miss = level
+    taken = (certify.confidence >= cut[0]) & (certify.similarity >= cut[1])
+    total, wrong, rest = sums.total[step], sums.wrong[step], sums.rest[step]
+    share = total / certify.mass
+    return GroupCut(
+        group=group,
+        confidence=cut[0],
+        similarity=cut[1],
+        photos=certify.photos,
+        accepted=int(taken.sum()),
+        wrong=int((taken & certify.wrong).sum()),
+        share=float(share),
+        error=float(wrong / total),
+        error_bound=upper_bound(total, wrong, sums.wrong_squares[step], sums.largest, miss),
+        near_unknown=float(rest / sums.rest_total) if sums.rest_total > 0 else 0.0,
+        near_unknown_bound=upper_bound(sums.rest_total, rest, sums.rest_squares[step], sums.largest, miss),
+        effective=float(total / sums.largest),
+        needed=clean_photos_needed(targets.accept_error, miss),
+    )
+
+
+def _nothing(group: Group, certify: _Side, largest: float, level: tuple[Targets, float]) -> GroupCut:
+    effective = certify.mass / largest if largest > 0 else 0.0
+    needed = clean_photos_needed(level[0].accept_error, level[1])
+    return GroupCut(group, np.inf, np.inf, certify.photos, 0, 0, 0.0, 0.0, 1.0, 0.0, 1.0, effective, needed)

@@ -1,0 +1,92 @@
+"""Products that the backbone cannot tell apart, and products that replace others.
+
+A twin pair lies in the bottom SEPARATION of the distances from a product to its nearest neighbour (centroids in the
+head's space), and is confused: of the photos of both, at least CONFUSED took one for the other. Both conditions count:
+near products that are told apart are no twins, and a confused product far from the other has bad photos. Each product
+has at most one twin, the pair most confused first. Only photos that do not certify may be given: to drop a product
+because its certifying photos were wrong would be to hide errors from the certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.catalogue import Product
+from calibration.scores import NONE, Scores
+from edge.types import Embeddings
+
+__all__ = ["CONFUSED", "SEPARATION", "TwinPair", "successors_of", "twin_index", "twins_from_scores"]
+
+SEPARATION = 0.05
+CONFUSED = 0.15
+MIN_CONFUSIONS = 2
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TwinPair:
+    """Two classes by index, `first` < `second`; `cosine` of their centroids, and photos confused out of all of both."""
+
+    first: int
+    second: int
+    cosine: float
+    confused: int
+    photos: int
+
+
+def twins_from_scores(centres: Embeddings, scores: Scores) -> list[TwinPair]:
+    """Return the pairs for centroids (C, D), most confused first; every class is in one pair at most."""
+    nearest = _nearest(centres)
+    if len(nearest) == 0:
+        return []
+    limit = float(np.quantile(nearest, 1.0 - SEPARATION, method="lower"))
+    photos = np.bincount(scores.true, minlength=len(centres))
+    wrong = ~scores.correct
+    pairs, counts = np.unique(
+        np.sort(np.stack([scores.true[wrong], scores.best[wrong]], axis=1), axis=1), axis=0, return_counts=True
+    )
+    found = []
+    for (a, b), count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        cosine, seen = float(centres[a] @ centres[b]), int(photos[a] + photos[b])
+        if cosine >= limit and count >= max(MIN_CONFUSIONS, CONFUSED * seen):
+            found.append(TwinPair(a, b, cosine, count, seen))
+    found.sort(key=lambda pair: (-pair.confused / pair.photos, -pair.cosine, pair.first, pair.second))
+    taken: set[int] = set()
+    chosen = []
+    for pair in found:
+        if not taken & {pair.first, pair.second}:
+            taken |= {pair.first, pair.second}
+            chosen.append(pair)
+    return chosen
+
+
+def twin_index(pairs: Sequence[TwinPair], classes: int) -> NDArray[np.int32]:
+    """Return (C,): the twin of each class, or NONE."""
+    twin = np.full(classes, NONE, np.int32)
+    for pair in pairs:
+        twin[pair.first], twin[pair.second] = pair.second, pair.first
+    return twin
+
+
+def successors_of(products: Sequence[Product]) -> NDArray[np.int32]:
+    """Return (C,): the class that replaces each discontinued product, or NONE (also when that one was left out)."""
+    position = {product.sku: index for index, product in enumerate(products)}
+    return np.array(
+        [position.get(p.successor, NONE) if p.status == "discontinued" else NONE for p in products], np.int32
+    )
+
+
+def _nearest(centres: Embeddings) -> NDArray[np.float32]:
+    """Return (C,): the cosine of each centroid to the nearest other one; empty for a single class."""
+    if len(centres) < 2:
+        return np.zeros(0, np.float32)
+    nearest = np.empty(len(centres), np.float32)
+    for start in range(0, len(centres), _BLOCK):
+        block = centres[start : start + _BLOCK] @ centres.T
+        block[np.arange(len(block)), np.arange(start, start + len(block))] = -2.0
+        nearest[start : start + _BLOCK] = block.max(axis=1)
+    return nearest

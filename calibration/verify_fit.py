@@ -1,0 +1,62 @@
+"""What goes to verify and what to a person: the verify set and the least confidence for it.
+
+The set holds every product within `set_gap` of the best candidate. The gap is the split-conformal quantile
+(Angelopoulos & Bates 2021, arXiv 2107.07511) of how far the true product lies behind the best, taken on the photos that
+are left after accept: they are harder than the average, and a gap fitted on all photos would promise them too much. A
+set larger than MAX_SET is for a person. So is a photo of low confidence: verify asks for the least confidence at which
+the sets that do go there hold the true product as often as stated.
+
+Limits: which photos are left depends on cut points that the same photos set; with few parameters and many photos the
+effect is below the resolution of the coverage that the report measures on test photos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.conformal import conformal_quantile
+from calibration.scores import Scores
+from edge.pipeline import CANDIDATES
+
+__all__ = ["MAX_SET", "SET_ERROR", "VerifyRule", "verify_from_scores"]
+
+MAX_SET = CANDIDATES
+SET_ERROR = 0.05
+WIDEST = 2.0  # the difference of two cosines: every product is in the set
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRule:
+    """`confidence` is the least P(correct) for verify, +inf when no set can be trusted; shares are weighted."""
+
+    set_gap: float
+    confidence: float
+    photos: int
+    coverage: float
+    mean_size: float
+
+
+def verify_from_scores(
+    scores: Scores, weights: Floats, confidence: NDArray[np.float32], left: NDArray[np.bool_]
+) -> VerifyRule:
+    """Return the rule; `left` (N,) are the photos that may go to verify: not accepted, not unknown, good pictures."""
+    gap = min(conformal_quantile(scores.own_gap[left], weights[left], SET_ERROR), WIDEST)
+    size = scores.set_size(gap)
+    usable = np.flatnonzero(left & (size <= MAX_SET) & (weights > 0))
+    order = usable[np.argsort(-confidence[usable], kind="stable")]
+    inside = scores.own_gap[order] <= np.float32(gap)
+    mass = np.cumsum(weights[order])
+    held = np.cumsum(weights[order] * inside)
+    heaviest = float(weights.max(initial=0.0))
+    last_of_value = np.append(np.diff(confidence[order]) != 0, True)[: len(order)]
+    good = np.flatnonzero((held >= (1.0 - SET_ERROR) * (mass + heaviest)) & last_of_value)
+    if len(good) == 0:
+        return VerifyRule(gap, np.inf, 0, 0.0, 0.0)
+    end = int(good[-1]) + 1
+    mean_size = float(np.average(size[order[:end]], weights=weights[order[:end]]))
+    return VerifyRule(gap, float(confidence[order[end - 1]]), end, float(held[end - 1] / mass[end - 1]), mean_size)
