@@ -5,7 +5,7 @@ DEMO := demo
 DEMO_SEED := 1
 DEMO_SKUS := 200
 DEMO_PHOTOS := flat:8,24,2
-DEMO_PRODUCTS := 12
+DEMO_PRODUCTS := 8
 
 .PHONY: help install demo test test-slow check format schemas clean
 
@@ -38,7 +38,7 @@ $(DEMO)/build/manifest.json: $(DEMO)/backbone/efficientnet-lite0.onnx $(DEMO)/ca
 	$(BIN)/edge-build --model $< --images $(DEMO)/catalogue/reference --device configs/devices/x86-dev.yaml --out $(@D)
 
 $(DEMO)/bundle/manifest.json: $(DEMO)/build/manifest.json $(DEMO)/catalogue/render.json
-	$(BIN)/edge-calibrate --build $(DEMO)/build --catalogue $(DEMO)/catalogue --out $(@D)
+	$(BIN)/edge-calibrate --build $(DEMO)/build --catalogue $(DEMO)/catalogue --mix uniform --out $(@D)
 
 test: install ## the whole default suite
 	$(BIN)/python -m pytest

@@ -76,7 +76,7 @@ def _head(figures: Figures, bundle_id: str) -> str:
             (f"{100 * figures.silent_error:.1f} %", f"silent errors: {figures.accepted_wrong} of {figures.accepted}"),
             (f"{100 * figures.accepted_error:.1f} %", "of these on enrolled products, which the promise limits"),
             (f"{100 * figures.top1_right / max(figures.enrolled, 1):.1f} %", "best candidate right, any route"),
-            (f"{figures.latency_p50_ms:.1f} / {figures.latency_p99_ms:.1f} ms", "latency p50 / p99"),
+            (f"{figures.latency_p50_ms:.0f} / {figures.latency_p99_ms:.0f} ms", "latency p50 / p99"),
         )
     )
     return (

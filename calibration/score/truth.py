@@ -1,8 +1,9 @@
 """The truth of a clip (`truth.json` of `edge-render clip`) and which object a decision was about.
 
-A decision is about the object that it covers best, if it covers at least half of the object's box and the object
-fills at least a fifth of the decided region; otherwise it is about nothing (a hand, an empty basket). A decision about
-nothing that was accepted is an error like any other.
+A decision is about the object whose box fits its region best (intersection over union, times the share of the object
+that nothing hides), if the region covers at least half of that box and the object fills at least a fifth of the region;
+otherwise it is about nothing (a hand, an empty basket). A decision about nothing that was accepted is an error like any
+other.
 """
 
 from __future__ import annotations
@@ -64,15 +65,16 @@ class Truth:
 
     def about(self, frame: int, region: Region) -> Object | None:
         """Return the object that a decision about `region` of `frame` was about, or None for nothing."""
-        best, best_covered = None, 0.0
+        best, best_fit = None, 0.0
         for candidate in self._objects.get(frame, ()):
             x, y, width, height = candidate.box
             across = min(x + width, region.x + region.width) - max(x, region.x)
             down = min(y + height, region.y + region.height) - max(y, region.y)
             shared = max(across, 0.0) * max(down, 0.0)
-            covered = shared / (width * height) if width * height > 0 else 0.0
-            if covered >= COVERED and shared >= FILLED * region.width * region.height and covered > best_covered:
-                best, best_covered = candidate, covered
+            own, seen = width * height, region.width * region.height
+            fit = candidate.visible * shared / (own + seen - shared)
+            if shared >= COVERED * own and shared >= FILLED * seen and fit > best_fit:
+                best, best_fit = candidate, fit
         return best
 
 

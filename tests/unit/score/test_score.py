@@ -71,6 +71,16 @@ def test_a_decision_is_about_the_object_it_covers(
     assert (about.sku if about else None) == sku
 
 
+def test_a_decision_is_about_what_lies_on_top(tmp_path: Path) -> None:
+    under = {**thing(0, "under", "enrolled", 100), "visible": 0.3}
+    over = {**thing(1, "over", "enrolled", 130), "visible": 1.0}
+    content = {"fps": 15, "events": [], "frames": [{"frame": 0, "objects": [under, over]}]}
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    about = read_truth(tmp_path / "truth.json").about(0, Region(x=110, y=100, width=120, height=100, label="motion"))
+    assert about is not None
+    assert about.sku == "over"
+
+
 def test_every_wrong_accept_counts_whatever_it_was_about(truth: Truth) -> None:
     decisions = [
         decision(0, 100, "accept", "sku-1"),  # right
