@@ -77,9 +77,9 @@ def _effective(errors: Floats, squares: Floats, largest: float) -> tuple[Floats,
 
 
 def _fraction(p: Floats, q: Floats, z: Floats) -> Floats:
-    c = np.ones_like(z)
-    d = 1.0 / _away(1.0 - (p + q) * z / (p + 1.0))
-    result = d.copy()
+    c: Floats = np.ones_like(z)
+    d: Floats = 1.0 / _away(1.0 - (p + q) * z / (p + 1.0))
+    result: Floats = d.copy()
     for m in range(1, _ITERATIONS):
         even = m * (q - m) * z / ((p + 2 * m - 1) * (p + 2 * m))
         d, c = 1.0 / _away(1.0 + even * d), _away(1.0 + even / c)
@@ -95,7 +95,8 @@ def _fraction(p: Floats, q: Floats, z: Floats) -> Floats:
 
 def _away(value: Floats) -> Floats:
     """Keep a denominator of the continued fraction off zero."""
-    return np.where(np.abs(value) < _TINY, _TINY, value)
+    away: Floats = np.where(np.abs(value) < _TINY, _TINY, value)
+    return away
 
 
 _gamma = np.vectorize(math.lgamma, otypes=[np.float64])

@@ -12,7 +12,7 @@ __all__ = ["ROUTES", "reliability_diagram", "risk_coverage_chart", "route_bar"]
 
 ROUTES = ("accept", "verify", "review", "unknown")
 _SIZE = 300
-_LEFT, _BOTTOM, _TOP, _RIGHT = 46, 38, 12, 12
+_LEFT, _BOTTOM, _TOP, _RIGHT = 46, 38, 12, 20
 
 
 def route_bar(shares: Mapping[str, float]) -> str:

@@ -175,8 +175,8 @@ def _curvature(
     p = 1.0 / (1.0 + np.exp(-_logit(data, slopes, offset)))
     spread = data.weight * p * (1.0 - p)
     corner = (data.design * spread[:, None]).T @ data.design + np.diag(penalty)
-    side: Floats = np.stack([np.bincount(data.owner, spread * column, data.classes) for column in data.design.T])
-    diagonal: Floats = np.bincount(data.owner, spread, data.classes) + precision
+    side = np.array([np.bincount(data.owner, spread * column, data.classes) for column in data.design.T])
+    diagonal = np.asarray(np.bincount(data.owner, spread, data.classes) + precision, np.float64)
     residual: Floats = data.weight * (data.target - p)
     return residual, corner, side, diagonal
 

@@ -28,7 +28,7 @@ from calibration.rules import Allowance, accepted, rules_of
 from calibration.scores import Scores, join, nothing, scores_from_embeddings
 from calibration.splits import folds
 from calibration.table import agreement, centroids, prototypes_of, quantise
-from calibration.thresholds import GroupCut, Targets, groups_from_tiers, thresholds_from_scores
+from calibration.thresholds import Evidence, GroupCut, Targets, groups_from_tiers, thresholds_from_scores
 from calibration.twins import TwinPair, twin_index, twins_from_scores
 from calibration.unseen import Unseen, class_folds
 from calibration.verify_fit import VerifyRule, verify_from_scores
@@ -38,7 +38,9 @@ from edge.bundle import Rules
 from edge.parameters import PrototypeTable
 from edge.types import Embeddings
 
-__all__ = ["Fitted", "Settings", "fit"]
+__all__ = ["Alternative", "Fitted", "Settings", "fit"]
+
+_MOST = 0.99  # of a limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,15 @@ class Settings:
     seed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """What another promise would cost: the weighted share of photos that would be accepted. Each holds by itself."""
+
+    accept_error: float
+    near_unknown: float
+    accepted: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
     """Everything that was fitted, and what the CERTIFY photos say about it."""
@@ -62,6 +73,7 @@ class Fitted:
     rules: Rules
     mix: Mix
     groups: tuple[GroupCut, ...]
+    alternatives: tuple[Alternative, ...]
     twins: tuple[TwinPair, ...]
     verify: VerifyRule
     reliability: Reliability
@@ -77,6 +89,34 @@ class _Scored:
     scores: Scores
     unseen: Scores
     embeddings: Embeddings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Choice:
+    """Everything that cut points are chosen from; `learn` and `certify` share no photo."""
+
+    material: Material
+    mix: Mix
+    learn: Evidence
+    certify: Evidence
+
+    def cuts(self, targets: Targets) -> list[GroupCut]:
+        """Return the cut points for these targets."""
+        tiers = self.material.tiers
+        photos = np.bincount(self.material.certify.labels, minlength=len(tiers))
+        groups = groups_from_tiers(tiers, self.mix.share, photos, targets)
+        return thresholds_from_scores(self.learn, self.certify, groups, tiers, targets)
+
+    def alternatives(self, targets: Targets) -> tuple[Alternative, ...]:
+        """Return what half and twice each of the two limits would accept."""
+        found = []
+        for factor_error, factor_near in ((1.0, 1.0), (0.5, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 2.0), (2.0, 2.0)):
+            error = min(targets.accept_error * factor_error, _MOST)
+            near = min(targets.near_unknown * factor_near, _MOST)
+            cuts = self.cuts(Targets(error, near, targets.certainty))
+            taken = self.certify.weight[accepted(cuts, self.material, self.mix, self.certify)].sum()
+            found.append(Alternative(error, near, float(taken / max(self.certify.weight.sum(), 1e-300))))
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,9 +150,8 @@ def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, ste
     )
     evidence = allowance.evidence(certify.photos, certify.scores, certify.unseen, weight)
     learnt = allowance.evidence(learn.photos, learn.scores, learn.unseen, learn_weight)
-    photos = np.bincount(material.certify.labels, minlength=classes)
-    groups = groups_from_tiers(material.tiers, mix.share, photos, settings.targets)
-    cuts = thresholds_from_scores(learnt, evidence, groups, material.tiers, settings.targets)
+    choice = _Choice(material, mix, learnt, evidence)
+    cuts = choice.cuts(settings.targets)
     left = allowance.usable(certify.photos, certify.scores) & ~accepted(cuts, material, mix, evidence)
     verify = verify_from_scores(certify.scores, weight, evidence.confidence, left)
     return Fitted(
@@ -121,6 +160,7 @@ def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, ste
         rules=rules_of(allowance, cuts, verify, material, mix),
         mix=mix,
         groups=tuple(cuts),
+        alternatives=choice.alternatives(settings.targets),
         twins=tuple(twins),
         verify=verify,
         reliability=reliability(evidence.confidence, certify.scores.correct, weight, settings.seed),

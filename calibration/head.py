@@ -12,7 +12,7 @@ the covariance itself, and with many photos too small for telling products apart
 
 Photos stream through twice, so memory is F x F and C x F floats whatever the number of photos. Up to EXACT_CLASSES
 classes the eigenproblem is solved exactly in class space; above, by seeded subspace iteration (Halko, Martinsson &
-Tropp, SIAM Review 53, 2011).
+Tropp, SIAM Review 53, 2011), whose last directions, which differ little in what they tell apart, are approximate.
 
 Limits, and what is done there (`Head.method` says it, the report repeats it)
 - Two classes give one direction, on which a cosine is only a sign: the space is filled up to PADDED directions with the
@@ -38,7 +38,7 @@ __all__ = ["ArrayRows", "Discriminant", "Head", "Rows", "embed", "fit_head", "pr
 LEAST_SHRINKAGE = 0.15
 EXACT_CLASSES = 2048
 PADDED = 16
-BLOCK = 2048
+BLOCK = 1024
 _SAMPLE = 2048
 _OVERSAMPLING, _ITERATIONS = 32, 8
 
@@ -50,7 +50,10 @@ Labels = NDArray[np.int32]
 class Rows(Protocol):
     """Features that may lie on disk."""
 
-    dimension: int
+    @property
+    def dimension(self) -> int:
+        """F, the length of a row."""
+        ...
 
     def read(self, rows: Indices) -> Floats:
         """Return these rows, (len(rows), dimension)."""
@@ -64,7 +67,7 @@ class ArrayRows:
     array: Floats
 
     @property
-    def dimension(self) -> int:  # type: ignore[override]  # read-only here
+    def dimension(self) -> int:
         """F."""
         return int(self.array.shape[1])
 
@@ -100,19 +103,21 @@ class _Scatter:
     within: Floats  # (F, F)
     shrinkage: float
 
-    def only(self, kept: NDArray[np.bool_]) -> _Scatter:
-        """Return the same with the classes `kept` (C,) alone, around their own centre."""
-        means, solved = self.means[kept], self.solved[:, kept]
-        shift = means.mean(axis=0)
+    def centre_of(self, kept: Indices) -> Floats:
+        """Return the mean of some class means, raw, (F,)."""
         scale = np.where(self.inverse_scale > 0, 1.0 / np.where(self.inverse_scale > 0, self.inverse_scale, 1.0), 0.0)
-        return _Scatter(
-            self.inverse_scale,
-            (self.centre + shift * scale).astype(np.float32),
-            means - shift,
-            solved - solved.mean(axis=1, keepdims=True),
-            self.within,
-            self.shrinkage,
-        )
+        return np.asarray(self.centre + self.means[kept].mean(axis=0) * scale, np.float32)
+
+    def solve(self, mixture: Floats, kept: Indices) -> Floats:
+        """Return (F, k): within^-1 times mixtures (n, k) of the kept classes' means around their own centre."""
+        spread = np.zeros((len(self.means), mixture.shape[1]), np.float32)
+        spread[kept] = mixture - mixture.mean(axis=0)
+        return self.solved @ spread
+
+    def compare(self, directions: Floats, kept: Indices) -> Floats:
+        """Return (n, k): the kept classes' means around their own centre along directions (F, k)."""
+        along = (self.means @ directions)[kept]
+        return np.asarray(along - along.mean(axis=0))
 
 
 def project(head: Head, features: Floats) -> Embeddings:
@@ -167,17 +172,19 @@ class Discriminant:
         """
         if self.scatter is None:
             return _principal(rows, self.photos, dimension)
-        scatter = self.scatter if kept is None else self.scatter.only(kept)
-        directions = _discriminants(scatter, min(dimension, len(scatter.means) - 1, rows.dimension), seed)
+        scatter = self.scatter
+        classes = np.arange(len(scatter.means)) if kept is None else np.flatnonzero(kept)
+        directions = _discriminants(scatter, classes, min(dimension, len(classes) - 1, rows.dimension), seed)
         if directions.shape[1] == 0:
             return _principal(rows, self.photos, dimension)
         method, wanted = "lda", min(PADDED, dimension, rows.dimension)
         if directions.shape[1] < wanted:
-            residuals = _residuals(rows, self.photos[:_SAMPLE], self.labels[:_SAMPLE], self.scatter)
+            residuals = _residuals(rows, self.photos[:_SAMPLE], self.labels[:_SAMPLE], scatter)
             directions = _fill(directions, residuals, scatter.within, wanted)
             method = "lda+pca"
         projection = (directions * scatter.inverse_scale[:, None]).astype(np.float32)
-        return Head(scatter.centre, np.ascontiguousarray(projection), method, scatter.shrinkage, len(self.photos))
+        centre = scatter.centre_of(classes)
+        return Head(centre, np.ascontiguousarray(projection), method, scatter.shrinkage, len(self.photos))
 
 
 def _blocks(rows: Rows, photos: Indices) -> Iterator[Floats]:
@@ -235,20 +242,23 @@ def _shrink(covariance: Floats, intensity: float) -> None:
     covariance[np.diag_indices(len(covariance))] += np.float32(max(intensity, 1e-4) * level if level > 0 else 1.0)
 
 
-def _discriminants(scatter: _Scatter, count: int, seed: int) -> Floats:
-    """Return (F, <= count) directions v with v' within v = 1, best first; those without any spread are dropped."""
-    means, solved = scatter.means, scatter.solved
-    basis: Floats | None = None
-    if len(means) > EXACT_CLASSES:
-        start = np.random.default_rng(seed).standard_normal((len(means), count + _OVERSAMPLING))
-        basis = start.astype(np.float32)
+def _discriminants(scatter: _Scatter, kept: Indices, count: int, seed: int) -> Floats:
+    """Return (F, <= count) directions v with v' within v = 1 that tell the `kept` classes apart, best first.
+
+    Directions without any spread are dropped. The problem is solved in class space: v is a mixture of within^-1 means.
+    """
+    basis = np.eye(len(kept), dtype=np.float32)
+    if len(kept) > EXACT_CLASSES:
+        random = np.random.default_rng(seed).standard_normal((len(kept), count + _OVERSAMPLING))
+        basis = random.astype(np.float32)
         for _ in range(_ITERATIONS):
-            basis = np.linalg.qr(means @ (solved @ basis))[0]
-        solved, means = solved @ basis, basis.T @ means
-    values, vectors = np.linalg.eigh((means @ solved).astype(np.float64))
+            basis = np.linalg.qr(scatter.compare(scatter.solve(basis, kept), kept))[0]
+    solved = scatter.solve(basis, kept)
+    gram = (basis.T @ scatter.compare(solved, kept)).astype(np.float64)
+    values, vectors = np.linalg.eigh((gram + gram.T) / 2)
     values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
-    kept = values > 1e-6 * max(float(values[0]), 1e-30)
-    return np.asarray(solved @ (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32))
+    spread = values > 1e-6 * max(float(values.max(initial=0.0)), 1e-30)
+    return np.asarray(solved @ (vectors[:, spread] / np.sqrt(values[spread])).astype(np.float32))
 
 
 def _residuals(rows: Rows, photos: Indices, labels: Labels, scatter: _Scatter) -> Floats:

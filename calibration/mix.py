@@ -23,7 +23,7 @@ DROP = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mix:
-    """`share` (C,) sums to 1 over the classes that are `covered` (C,) and is 0 elsewhere; `wanted` is over all on sale."""
+    """`share` (C,) sums to 1 over the classes that are `covered` (C,), else 0; `wanted` (C,) over all on sale."""
 
     wanted: NDArray[np.float64]
     share: NDArray[np.float64]

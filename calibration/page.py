@@ -82,15 +82,16 @@ def _promise(values: Mapping[str, Any]) -> str:
         return (
             "<div class='box bad'><p class='lead'><b>Nothing is certified: no product is ever accepted.</b> "
             "Everything goes to verify, review or unknown.</p>"
-            f"<p>To certify an error of {error} at {certainty} takes at least {needed} accepted validation photos of equal "
-            "weight without an error. Add validation photos, above all of products that have few, or allow more error."
-            f"</p><p>{mix}</p></div>"
+            f"<p>To certify an error of {error} at {certainty} takes at least {needed} accepted validation photos of "
+            "equal weight without an error. Add validation photos, above all of products that have few, or allow more "
+            f"error.</p><p>{mix}</p></div>"
         )
     return (
-        f"<div class='box'><p class='lead'><b>Of what is accepted, at most {error} is wrong, with {certainty} certainty."
-        f"</b></p><p>Of photos of look-alikes that are not enrolled, at most {_share(promise['near_unknown'])} are accepted "
-        f"(simulated by taking products out). Of enrolled products, {_share(promise['false_unknown'])} are called unknown."
-        f"</p><p>{mix} The certificate holds for products and photos like those of the catalogue.</p></div>"
+        f"<div class='box'><p class='lead'><b>Of what is accepted, at most {error} is wrong, with {certainty} "
+        "certainty.</b></p><p>Of photos of look-alikes that are not enrolled, at most "
+        f"{_share(promise['near_unknown'])} are accepted (simulated by taking products out). Of enrolled products, "
+        f"{_share(promise['false_unknown'])} are called unknown.</p><p>{mix} The certificate holds for products and "
+        "photos like those of the catalogue.</p></div>"
     )
 
 
@@ -164,7 +165,7 @@ def _tiers(values: Mapping[str, Any]) -> str:
     return (
         "<h2>By number of reference photos</h2>"
         + _table(head, rows)
-        + "<p class='soft'>tail: up to 4 reference photos; mid: 5 to 9; head: 10 or more. Photos as in the forecast.</p>"
+        + "<p class='soft'>tail: up to 4 reference photos; mid: 5 to 9; head: 10 or more. As in the forecast.</p>"
     )
 
 
@@ -222,8 +223,8 @@ def _verify(values: Mapping[str, Any]) -> str:
         else "<p>No twin pairs were found.</p>"
     )
     return (
-        f"<h2>Verify</h2><p>The set holds every product within {_number(verify['set_gap'])} of the best; verify asks for a "
-        f"confidence of {_number(verify['confidence'])}. {measured}</p>{pairs}"
+        f"<h2>Verify</h2><p>The set holds every product within {_number(verify['set_gap'])} of the best; verify asks "
+        f"for a confidence of {_number(verify['confidence'])}. {measured}</p>{pairs}"
     )
 
 
@@ -269,7 +270,7 @@ def _group_name(group: Mapping[str, Any]) -> str:
 
 
 def _share(value: float) -> str:
-    return f"{value:.1%}" if value >= 0.1 or value == 0 else f"{value:.2%}"
+    return f"{100 * value:.1f} %" if value >= 0.1 or value == 0 else f"{100 * value:.2f} %"
 
 
 def _number(value: float | None) -> str:

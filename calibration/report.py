@@ -112,6 +112,7 @@ def report_values(
         "clean_photos_needed": clean_photos_needed(settings.targets.accept_error, 1.0 - settings.targets.certainty),
         "findings": asdict(findings),
         "groups": [{"name": cut.group.name, **asdict(cut)} for cut in fitted.groups],
+        "alternatives": [asdict(alternative) for alternative in fitted.alternatives],
         "verify": asdict(fitted.verify),
         "reliability": asdict(fitted.reliability),
         "confidence": {
