@@ -36,6 +36,8 @@ from edge.types import Decision
 
 __all__ = ["classify", "daemon", "replay"]
 
+AWAIT_S = 30
+
 log = logging.getLogger("edge")
 
 
@@ -106,10 +108,20 @@ def _run(
     ]
     origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
     outgoing = Outgoing(bundle, origin, health, Sender(publisher, config.publish.format), recorder)
-    if await_subscribers and not publisher.wait_for_subscriptions(await_subscribers, timeout_ms=30_000):
-        log.warning("only %d of %d subscriptions came; beginning", publisher.subscriptions, await_subscribers)
     log.info("running: device %s, bundle %s, epoch %s", config.device_id, bundle.id, origin.epoch)
+    if await_subscribers:
+        _await_subscribers(publisher, await_subscribers, stop)
     Daemon(streams, Pipeline(bundle, engine), outgoing, time.monotonic_ns).run(stop)
+
+
+def _await_subscribers(publisher: ZmqPublisher, count: int, stop: threading.Event) -> None:
+    """Wait for subscriptions, in short slices so that a signal ends it; go on without them after AWAIT_S."""
+    give_up_s = time.monotonic() + AWAIT_S
+    while not stop.is_set() and time.monotonic() < give_up_s:
+        if publisher.wait_for_subscriptions(count, timeout_ms=100):
+            return
+    if not stop.is_set():
+        log.warning("only %d of %d subscriptions came in %d s; beginning", publisher.subscriptions, count, AWAIT_S)
 
 
 def _classify(argv: Sequence[str]) -> int:

@@ -95,11 +95,12 @@ class _Feed:
     def _pass(self, source: Source) -> int:
         """Deliver every frame of the source and return how many could be decoded."""
         frames, self._skips_told, index = 0, 0, 0
-        began_pass_ns = time.monotonic_ns()
+        due_ns = time.monotonic_ns()
         while True:
             _end_with_parent(self._channel)
             if self._realtime:
-                _pause_until(began_pass_ns + round(index * source.interval_ms() * 1_000_000))
+                _pause_until(due_ns)
+                due_ns = max(due_ns, time.monotonic_ns()) + round(source.interval_ms() * 1_000_000)
             began_ns = time.monotonic_ns()
             if not source.grab():
                 self._refuse_stall(began_ns)

@@ -164,6 +164,16 @@ def test_sigterm_ends_with_0_and_a_last_heartbeat(config: Path, subscriber: zmq.
     assert last.cameras[0].frames == last.decisions
 
 
+def test_sigterm_ends_a_daemon_that_waits_for_subscribers(config: Path) -> None:
+    arguments = command("daemon", "--config", config, "--await-subscribers", 1)
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stderr is not None
+        assert "running: device cart-7" in daemon.stderr.readline()
+        daemon.send_signal(signal.SIGTERM)
+        daemon.communicate(timeout=10)
+    assert daemon.returncode == 0
+
+
 def test_several_cameras_and_a_picture_folder(config: Path, tmp_path: Path, subscriber: zmq.Socket) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
