@@ -46,4 +46,4 @@ def auroc(positive: Floats, negative: Floats, weights: NDArray[np.float64]) -> f
     below = np.concatenate([[0.0], np.cumsum(weights[order] / weights.sum())])
     left = np.searchsorted(negative[order], positive, side="left")
     right = np.searchsorted(negative[order], positive, side="right")
-    return float(((below[left] + below[right]) / 2).mean())
+    return min(float(((below[left] + below[right]) / 2).mean()), 1.0)

@@ -44,6 +44,7 @@ _MEANING = {
     "review": "a person looks",
     "unknown": "like nothing in the catalogue",
 }
+_TWINS = 20
 _NOTES = {
     "left_out": "Products left out: no reference photo that can be read",
     "outside_the_mix": "Products outside the certified mix: never accepted, too few validation photos (or not on sale)",
@@ -77,7 +78,7 @@ def page_from_values(values: Mapping[str, Any], title: str) -> str:
 def _promise(values: Mapping[str, Any]) -> str:
     promise, needed = values["promise"], values["clean_photos_needed"]
     mix = f"Mix: {escape(promise['mix'])}; {promise['products_covered']} products covered."
-    error, certainty = _share(promise["accept_error"]), _share(promise["certainty"])
+    error, certainty = _limit(promise["accept_error"]), _limit(promise["certainty"])
     if not promise["certified"]:
         return (
             "<div class='box bad'><p class='lead'><b>Nothing is certified: no product is ever accepted.</b> "
@@ -89,8 +90,8 @@ def _promise(values: Mapping[str, Any]) -> str:
     return (
         f"<div class='box'><p class='lead'><b>Of what is accepted, at most {error} is wrong, with {certainty} "
         "certainty.</b></p><p>Of photos of look-alikes that are not enrolled, at most "
-        f"{_share(promise['near_unknown'])} are accepted (simulated by taking products out). Of enrolled products, "
-        f"{_share(promise['false_unknown'])} are called unknown.</p><p>{mix} The certificate holds for products and "
+        f"{_limit(promise['near_unknown'])} are accepted (simulated by taking products out). Of enrolled products, "
+        f"{_limit(promise['false_unknown'])} are called unknown.</p><p>{mix} The certificate holds for products and "
         "photos like those of the catalogue.</p></div>"
     )
 
@@ -120,7 +121,7 @@ def _forecast(values: Mapping[str, Any]) -> str:
 def _groups(values: Mapping[str, Any]) -> str:
     rows = [
         (
-            escape(_group_name(group)),
+            escape(group["name"].replace("+", ", ")),
             f"{group['photos']:,}",
             _number(group["confidence"]),
             _number(group["similarity"]),
@@ -130,6 +131,10 @@ def _groups(values: Mapping[str, Any]) -> str:
             _share(group["near_unknown_bound"]) if group["confidence"] is not None else "-",
         )
         for group in values["groups"]
+    ]
+    other = [
+        (_limit(entry["accept_error"]), _limit(entry["near_unknown"]), _share(entry["accepted"]))
+        for entry in values["alternatives"]
     ]
     head = (
         "products",
@@ -146,6 +151,8 @@ def _groups(values: Mapping[str, Any]) -> str:
         + _table(head, rows)
         + "<p class='soft'>Photos are the part of the validation photos that certifies. Groups of products are joined "
         "when one alone has too few photos. Bounds hold for all groups at once.</p>"
+        + "<p>What other promises would accept, each taken by itself:</p>"
+        + _table(("error at most", "look-alikes at most", "accepted"), other)
     )
 
 
@@ -212,13 +219,16 @@ def _verify(values: Mapping[str, Any]) -> str:
         if outcome["shares"]["verify"] > 0
         else "No photo of the forecast goes to verify."
     )
+    shown = values["twins"][:_TWINS]
     rows = [
         (escape(t["first"]), escape(t["second"]), f"{t['cosine']:.3f}", f"{t['confused']} of {t['photos']}")
-        for t in values["twins"]
+        for t in shown
     ]
+    more = len(values["twins"]) - len(shown)
     pairs = (
         "<p>Twin pairs, which are never accepted and always verified together:</p>"
         + _table(("product", "twin", "cosine", "photos confused"), rows)
+        + (f"<p class='soft'>and {more:,} more, in report.json</p>" if more > 0 else "")
         if rows
         else "<p>No twin pairs were found.</p>"
     )
@@ -265,12 +275,12 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table>{top}{body}</table>"
 
 
-def _group_name(group: Mapping[str, Any]) -> str:
-    return ", ".join(tier.split(" ", 1)[-1] for tier in group["group"]["tiers"])
-
-
 def _share(value: float) -> str:
-    return f"{100 * value:.1f} %" if value >= 0.1 or value == 0 else f"{100 * value:.2f} %"
+    return "0 %" if value == 0 else f"{100 * value:.{1 if value >= 0.1 else 2}f} %"
+
+
+def _limit(value: float) -> str:
+    return f"{100 * value:g} %"
 
 
 def _number(value: float | None) -> str:

@@ -5,13 +5,12 @@ The claim, for each group of products (tier) at once, with probability `certaint
 - of the photos whose product is not enrolled, and whose best candidate is of the group, at most `near_unknown` are
   accepted (simulated by `calibration.unseen`).
 
-How: a photo is accepted when confidence and similarity both reach their cut point. A path of such pairs, strict to
-liberal, is laid on photos that do not certify (`learn`): confidence falls by equal shares of what is accepted, and at
-each step the similarity is as low as the near-unknown cap lets it. On the photos that certify, the path is walked from
-its safest point towards the liberal end as a fixed sequence of tests, each of both claims at the full level (Learn then
-Test: Angelopoulos et al. 2021, arXiv 2110.01052; selective risk: Geifman & El-Yaniv 2017), and the walk ends at the
-first that fails. Of the certified steps the one that accepts most is taken. The error probability is split over the
-groups.
+How: a photo is accepted when confidence and similarity both reach their cut point. `calibration.cut_path` lays a path
+of such pairs, strict to liberal, on photos that do not certify. On the photos that certify, it is walked from its start
+towards the liberal end as a fixed sequence of tests, each of both claims at the full level (Learn then Test:
+Angelopoulos et al. 2021, arXiv 2110.01052; selective risk: Geifman & El-Yaniv 2017, arXiv 1705.08500), and the walk
+ends at the first that fails. Of the certified steps the one that accepts most is taken. The error probability is split
+over the groups.
 
 A group that certifies nothing gets +inf: its products are never accepted. Groups with too few photos are joined with
 the next before anything is looked at. Limits: the certificate is about products and photos like those of the catalogue;
@@ -26,14 +25,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.bounds import clean_photos_needed, p_value, upper_bound
+from calibration.bounds import clean_photos_needed, upper_bound
+from calibration.cut_path import Side, Sums, path_from_learn
 from calibration.scores import Scores
 
 __all__ = ["Evidence", "Group", "GroupCut", "Targets", "groups_from_tiers", "thresholds_from_scores"]
 
-STEPS = 60
-SIMILARITIES = 40
-CAUTION = 0.75  # the path's share of the near-unknown cap: heads that saw fewer photos give lower similarities
 ROOM = 6.0  # a group needs this many times the clean photos before it stands alone
 
 Floats = NDArray[np.float64]
@@ -74,8 +71,8 @@ class Group:
 
     @property
     def name(self) -> str:
-        """The tiers' names, joined."""
-        return "+".join(self.tiers)
+        """The tiers' names without their order, joined."""
+        return "+".join(tier.split(" ", 1)[-1] for tier in self.tiers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +102,6 @@ class GroupCut:
     def certified(self) -> bool:
         """Whether anything may be accepted."""
         return self.confidence < np.inf
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Sums:
-    """Weight sums at every step of a path, (S,): accepted, of it wrong; near-unknowns accepted; and squares."""
-
-    total: Floats
-    wrong: Floats
-    wrong_squares: Floats
-    rest: Floats
-    rest_squares: Floats
-    rest_total: float
-    largest: float
-
-    def p_value(self, targets: Targets) -> Floats:
-        """Return the p-value of "one of the two claims is false" at each step."""
-        error = p_value(self.total, self.wrong, self.wrong_squares, self.largest, targets.accept_error)
-        everything = np.full(len(self.rest), self.rest_total)
-        rest = p_value(everything, self.rest, self.rest_squares, self.largest, targets.near_unknown)
-        return np.maximum(error, rest)
 
 
 def groups_from_tiers(tiers: Sequence[str], share: Floats, photos: NDArray[np.int64], targets: Targets) -> list[Group]:
@@ -160,43 +137,12 @@ def thresholds_from_scores(
     return cuts
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Side:
-    """Candidates of one group: confidence, similarity and weight of photos that may be accepted as one of its products.
-
-    `wrong` says which show another product; `rest_*` are photos as if their products were not enrolled.
-    """
-
-    confidence: NDArray[np.float32]
-    similarity: NDArray[np.float32]
-    weight: Floats
-    wrong: NDArray[np.bool_]
-    rest_confidence: NDArray[np.float32]
-    rest_similarity: NDArray[np.float32]
-    rest_weight: Floats
-    rest_total: float
-    mass: float  # weight of all photos whose best candidate is of the group, allowed or not
-    photos: int
-
-    def sums(self, confidences: Floats, similarities: Floats, largest: float) -> _Sums:
-        """Sum what is accepted at each step of the path."""
-        rows = [self._at(float(c), float(s)) for c, s in zip(confidences, similarities, strict=True)]
-        total, wrong, wrong_squares, rest, rest_squares = np.array(rows, np.float64).reshape(-1, 5).T
-        return _Sums(total, wrong, wrong_squares, rest, rest_squares, self.rest_total, largest)
-
-    def _at(self, confidence: float, similarity: float) -> tuple[float, ...]:
-        taken = (self.confidence >= confidence) & (self.similarity >= similarity)
-        wrong = self.weight[taken & self.wrong]
-        rest = self.rest_weight[(self.rest_confidence >= confidence) & (self.rest_similarity >= similarity)]
-        return self.weight[taken].sum(), wrong.sum(), (wrong**2).sum(), rest.sum(), (rest**2).sum()
-
-
-def _of(evidence: Evidence, member: NDArray[np.bool_]) -> _Side:
+def _of(evidence: Evidence, member: NDArray[np.bool_]) -> Side:
     scores, weight, unseen, rest_weight = evidence.scores, evidence.weight, evidence.unseen, evidence.unseen_weight
     inside = member[scores.best] & (weight > 0)
     rest_inside = member[unseen.best] & (rest_weight > 0)
     taken, rest = inside & evidence.allowed, rest_inside & evidence.unseen_allowed
-    return _Side(
+    return Side(
         confidence=evidence.confidence[taken],
         similarity=scores.similarity[taken],
         weight=weight[taken],
@@ -210,66 +156,27 @@ def _of(evidence: Evidence, member: NDArray[np.bool_]) -> _Side:
     )
 
 
-def _cut(group: Group, learn: _Side, certify: _Side, largest: float, level: tuple[Targets, float]) -> GroupCut:
+def _cut(group: Group, learn: Side, certify: Side, largest: float, level: tuple[Targets, float]) -> GroupCut:
     targets, miss = level
     if len(learn.weight) == 0 or len(certify.weight) == 0 or not largest > 0:
         return _nothing(group, certify, largest, level)
-    confidences, similarities = _path(learn, largest, level)
-    walk = slice(_start(_expected(learn, confidences, similarities, largest).p_value(targets), miss), None)
-    sums = certify.sums(confidences[walk], similarities[walk], largest)
-    failed = np.flatnonzero(sums.p_value(targets) > miss)
-    steps = int(failed[0]) if len(failed) else len(sums.total)
-    if steps == 0:
+    path = path_from_learn(learn, largest, (targets.accept_error, targets.near_unknown), miss)
+    sums = certify.sums(path.confidences, path.similarities, largest).at(path.levels)
+    p = sums.p_value(targets.accept_error, targets.near_unknown)
+    failed = np.flatnonzero(p[path.start :] > miss)
+    end = path.start + (int(failed[0]) if len(failed) else len(p) - path.start)
+    if end == path.start:
         return _nothing(group, certify, largest, level)
-    chosen = int(sums.total[:steps].argmax())
-    cut = (float(confidences[walk][chosen]), float(similarities[walk][chosen]))
+    chosen = path.start + int(sums.total[path.start : end].argmax())
+    cut = (float(path.confidences[chosen]), float(path.similarities[path.levels[chosen]]))
     return _describe(group, certify, cut, (sums, chosen), level)
-
-
-def _path(learn: _Side, largest: float, level: tuple[Targets, float]) -> tuple[Floats, Floats]:
-    """Return confidences, falling, and for each the least similarity that should pass the near-unknown claim."""
-    targets, miss = level
-    order = np.argsort(-learn.confidence, kind="stable")
-    mass = np.cumsum(learn.weight[order]) / learn.weight.sum()
-    at = np.searchsorted(mass, np.arange(1, STEPS + 1) / STEPS - 1e-9).clip(max=len(order) - 1)
-    confidences = np.unique(learn.confidence[order][at])[::-1].astype(np.float64)
-    levels = np.unique(np.quantile(learn.similarity, np.arange(SIMILARITIES) / SIMILARITIES)).astype(np.float32)
-    similarities = np.full(len(confidences), levels[-1], np.float64)
-    for step, cut in enumerate(confidences):
-        sums = learn.sums(np.full(len(levels), cut), levels.astype(np.float64), largest)
-        everything = np.full(len(levels), sums.rest_total)
-        hard = p_value(everything, sums.rest, sums.rest_squares, largest, CAUTION * targets.near_unknown) > miss / 4
-        fits = np.flatnonzero(~hard)
-        if len(fits):
-            similarities[step] = levels[fits[0]]
-    return confidences, similarities
-
-
-def _start(expected: Floats, miss: float) -> int:
-    """Return the strictest step that is expected to pass with room to spare, or else the step most likely to pass."""
-    easy = np.flatnonzero(expected <= miss / 4)
-    return int(easy[0]) if len(easy) else int(expected.argmin())
-
-
-def _expected(learn: _Side, confidences: Floats, similarities: Floats, largest: float) -> _Sums:
-    """Return the sums to expect when certifying: wrong ones halfway between those seen and those the model expects."""
-    seen = learn.sums(confidences, similarities, largest)
-    doubt = 1.0 - learn.confidence.astype(np.float64)
-    modelled = np.array(
-        [
-            (learn.weight * doubt)[(learn.confidence >= c) & (learn.similarity >= s)].sum()
-            for c, s in zip(confidences, similarities, strict=True)
-        ]
-    )
-    wrong = (seen.wrong + modelled) / 2
-    return _Sums(seen.total, wrong, wrong * largest, seen.rest, seen.rest_squares, seen.rest_total, largest)
 
 
 def _describe(
     group: Group,
-    certify: _Side,
+    certify: Side,
     cut: tuple[float, float],
-    at: tuple[_Sums, int],
+    at: tuple[Sums, int],
     level: tuple[Targets, float],
 ) -> GroupCut:
     sums, step = at
@@ -294,7 +201,7 @@ def _describe(
     )
 
 
-def _nothing(group: Group, certify: _Side, largest: float, level: tuple[Targets, float]) -> GroupCut:
+def _nothing(group: Group, certify: Side, largest: float, level: tuple[Targets, float]) -> GroupCut:
     effective = certify.mass / largest if largest > 0 else 0.0
     needed = clean_photos_needed(level[0].accept_error, level[1])
     return GroupCut(group, np.inf, np.inf, certify.photos, 0, 0, 0.0, 0.0, 1.0, 0.0, 1.0, effective, needed)

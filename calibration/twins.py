@@ -43,7 +43,7 @@ def twins_from_scores(centres: Embeddings, scores: Scores) -> list[TwinPair]:
     nearest = _nearest(centres)
     if len(nearest) == 0:
         return []
-    limit = float(np.quantile(nearest, 1.0 - SEPARATION, method="lower"))
+    limit = float(np.quantile(nearest, 1.0 - SEPARATION, method="lower")) - 1e-6  # equal but for rounding
     photos = np.bincount(scores.true, minlength=len(centres))
     wrong = ~scores.correct
     pairs, counts = np.unique(

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from calibration_worlds import picture, write_tiny_build
+
+from calibration.head import ArrayRows, Head, fit_head, project
+from calibration.head_graph import append_head, check_head_graph
+from edge.build_folder import read_build
+from edge.engines import EngineSpec, open_engine
+from edge.errors import BundleError, EngineError
+from edge.preprocess import fit
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray, Head]:
+    """Return the build's graph, crops, their features and a head fitted on them."""
+    build = read_build(write_tiny_build(tmp_path / "build"))
+    crops = np.stack([fit(picture(n, s), build.info.input) for n in range(4) for s in range(2)])
+    with open_engine("onnxruntime", build.graph, EngineSpec()) as engine:
+        features = engine.embed(crops)
+    labels = np.repeat(np.arange(4), 2).astype(np.int32)
+    return build.graph, crops, features, fit_head(ArrayRows(features), np.arange(8), labels, 16)
+
+
+def test_graph_with_head_gives_the_heads_embeddings(
+    made: tuple[Path, np.ndarray, np.ndarray, Head], tmp_path: Path
+) -> None:
+    graph, crops, features, head = made
+    append_head(graph, head, tmp_path / "engine.onnx")
+    onnx.checker.check_model(str(tmp_path / "engine.onnx"), full_check=True)
+    with open_engine("onnxruntime", tmp_path / "engine.onnx", EngineSpec()) as engine:
+        assert engine.dimension == head.dimension
+        found = check_head_graph(engine, crops, features, head)
+    np.testing.assert_allclose(found, project(head, features), atol=1e-5)
+    assert [o.name for o in onnx.load(tmp_path / "engine.onnx").graph.output] == ["embeddings"]
+
+
+def test_a_graph_with_another_head_is_refused(made: tuple[Path, np.ndarray, np.ndarray, Head], tmp_path: Path) -> None:
+    graph, crops, features, head = made
+    append_head(graph, head, tmp_path / "engine.onnx")
+    moved = Head(head.mean + 0.05, head.projection, head.method, head.shrinkage, head.photos)
+    narrow = Head(head.mean, head.projection[:, :5], head.method, head.shrinkage, head.photos)
+    with open_engine("onnxruntime", tmp_path / "engine.onnx", EngineSpec()) as engine:
+        with pytest.raises(EngineError, match="differs from the fitted head"):
+            check_head_graph(engine, crops, features, moved)
+        with pytest.raises(EngineError, match="expected"):
+            check_head_graph(engine, crops, features, narrow)
+
+
+def test_only_a_builds_graph_takes_a_head(made: tuple[Path, np.ndarray, np.ndarray, Head], tmp_path: Path) -> None:
+    graph, _, _, head = made
+    append_head(graph, head, tmp_path / "once.onnx")
+    with pytest.raises(BundleError, match="outputs embeddings"):
+        append_head(tmp_path / "once.onnx", head, tmp_path / "twice.onnx")
+    (tmp_path / "junk.onnx").write_bytes(b"junk")
+    with pytest.raises(BundleError, match="not an ONNX graph"):
+        append_head(tmp_path / "junk.onnx", head, tmp_path / "out.onnx")
