@@ -5,8 +5,8 @@
 - With unequal weights the effective count of Fay & Feuer (Statistics in Medicine 16, 1997: intervals for directly
   standardised rates) is used: with y = sum of the errors' weights, v = sum of their squares and m = the largest weight
   that any photo has, an error counts as (v + m^2) / (y + m). An error that was not seen is taken to be of the largest
-  weight, so a rare heavy group cannot hide behind many light photos. Fay & Feuer prove it for Poisson counts only in
-  special cases; here the cover is checked by simulation (tests/unit/calibration/test_certificate.py).
+  weight, so a rare heavy group cannot hide behind many light photos. For unequal weights the cover is not proven; Fay &
+  Feuer found it conservative wherever they simulated, and so does tests/unit/calibration/test_calibration_certificate.
 
 Why not the effective sample size of Kish: photos of few weights that hold all the errors make it too small a bound.
 Limits: photos are independent given their class; several views of one pack on one day are not. Rates, not counts.

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from edge.types import Embeddings
 
-__all__ = ["ArrayRows", "Discriminant", "Head", "Rows", "embed", "fit_head", "project"]
+__all__ = ["Discriminant", "Head", "Rows", "embed", "project"]
 
 LEAST_SHRINKAGE = 0.15
 EXACT_CLASSES = 2048
@@ -58,22 +58,6 @@ class Rows(Protocol):
     def read(self, rows: Indices) -> Floats:
         """Return these rows, (len(rows), dimension)."""
         ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ArrayRows:
-    """Features in memory: `array` is (N, F)."""
-
-    array: Floats
-
-    @property
-    def dimension(self) -> int:
-        """F."""
-        return int(self.array.shape[1])
-
-    def read(self, rows: Indices) -> Floats:
-        """Return these rows."""
-        return self.array[rows]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,13 +117,6 @@ def embed(head: Head, rows: Rows, photos: Indices) -> Embeddings:
     """Return the embeddings of many photos, (len(photos), D), block by block."""
     blocks = [project(head, block) for block in _blocks(rows, photos)]
     return np.concatenate(blocks) if blocks else np.zeros((0, head.dimension), np.float32)
-
-
-def fit_head(
-    rows: Rows, photos: Indices, labels: Labels, dimension: int, shrinkage: float | None = None, seed: int = 0
-) -> Head:
-    """Return `Discriminant.of(...).head(...)` for all classes."""
-    return Discriminant.of(rows, photos, labels, shrinkage).head(rows, dimension, seed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

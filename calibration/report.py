@@ -106,7 +106,6 @@ def report_values(
     """Return the content of report.json; `notes` are lists of names: left out, unreadable, warnings and so on."""
     skus = [product.sku for product in material.products]
     outside = [sku for sku, covered in zip(skus, fitted.mix.covered, strict=True) if not covered]
-    rules = fitted.rules
     values = {
         "promise": promise_of(fitted, settings),
         "clean_photos_needed": clean_photos_needed(settings.targets.accept_error, 1.0 - settings.targets.certainty),
@@ -115,35 +114,9 @@ def report_values(
         "alternatives": [asdict(alternative) for alternative in fitted.alternatives],
         "verify": asdict(fitted.verify),
         "reliability": asdict(fitted.reliability),
-        "confidence": {
-            "similarity_weight": rules.confidence.similarity_weight,
-            "margin_weight": rules.confidence.margin_weight,
-            "offset_deviation": float(rules.confidence.class_offset.std()),
-        },
-        "unknown_threshold": rules.ood.threshold,
-        "quality": asdict(rules.quality),
-        "head": {
-            "method": fitted.head.method,
-            "dimension": fitted.head.dimension,
-            "features": len(fitted.head.mean),
-            "shrinkage": fitted.head.shrinkage,
-            "photos": fitted.head.photos,
-        },
-        "table": {
-            "prototypes": len(fitted.table.owners),
-            "bytes": int(fitted.table.prototypes.nbytes),
-            "int8_agreement": fitted.int8_agreement,
-        },
-        "twins": [
-            {
-                "first": skus[t.first],
-                "second": skus[t.second],
-                "cosine": t.cosine,
-                "confused": t.confused,
-                "photos": t.photos,
-            }
-            for t in fitted.twins
-        ],
+        **_rules(fitted),
+        **_sizes(fitted),
+        "twins": [{**asdict(pair), "first": skus[pair.first], "second": skus[pair.second]} for pair in fitted.twins],
         "catalogue": {"products": len(skus), **_photo_counts(material)},
         "notes": {
             name: {"count": len(names), "first": list(names)[:LISTED]}
@@ -152,6 +125,37 @@ def report_values(
     }
     plain: dict[str, Any] = _finite(values)
     return plain
+
+
+def _rules(fitted: Fitted) -> dict[str, Any]:
+    rules = fitted.rules
+    return {
+        "confidence": {
+            "similarity_weight": rules.confidence.similarity_weight,
+            "margin_weight": rules.confidence.margin_weight,
+            "offset_deviation": float(rules.confidence.class_offset.std()),
+        },
+        "unknown_threshold": rules.ood.threshold,
+        "quality": asdict(rules.quality),
+    }
+
+
+def _sizes(fitted: Fitted) -> dict[str, Any]:
+    head, table = fitted.head, fitted.table
+    return {
+        "head": {
+            "method": head.method,
+            "dimension": head.dimension,
+            "features": len(head.mean),
+            "shrinkage": head.shrinkage,
+            "photos": head.photos,
+        },
+        "table": {
+            "prototypes": len(table.owners),
+            "bytes": int(table.prototypes.nbytes),
+            "int8_agreement": fitted.int8_agreement,
+        },
+    }
 
 
 def _photo_counts(material: Material) -> dict[str, int]:

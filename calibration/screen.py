@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -65,46 +65,50 @@ class Screen:
 
 def show(values: Mapping[str, Any], seconds: Mapping[str, float]) -> None:
     """Print the summary of a calibration; `values` are those of report.json."""
-    console = Console()
-    promise, outcome = values["promise"], values["findings"]["outcome"]
     table = Table("", "", title="calibration", show_header=False, title_justify="left")
+    for name, text in (*_promise(values), *_forecast(values), *_notes(values)):
+        table.add_row(name, text)
+    table.add_row("seconds", ", ".join(f"{name} {spent:.0f}" for name, spent in seconds.items()))
+    Console().print(table)
+
+
+def _promise(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    promise = values["promise"]
+    error, certainty = f"{promise['accept_error']:.2%}", f"{promise['certainty']:.0%}"
     if promise["certified"]:
-        table.add_row(
-            "certified",
-            f"at most {promise['accept_error']:.2%} of what is accepted is wrong, at {promise['certainty']:.0%}",
-        )
+        yield "certified", f"at most {error} of what is accepted is wrong, at {certainty}"
     else:
-        needed = values["clean_photos_needed"]
-        table.add_row(
+        yield (
             "certified",
-            f"NOTHING: no product is ever accepted. {promise['accept_error']:.2%} at {promise['certainty']:.0%} takes "
-            f"at least {needed} accepted validation photos of equal weight without an error",
+            f"NOTHING: no product is ever accepted. {error} at {certainty} takes at least "
+            f"{values['clean_photos_needed']} accepted validation photos of equal weight without an error",
         )
-    table.add_row(
-        "mix", f"{promise['mix']}, {promise['products_covered']} of {values['catalogue']['products']} products"
-    )
-    table.add_row("forecast on", f"{outcome['photos']:,} {values['findings']['measured_on']} photos")
+    yield "mix", f"{promise['mix']}, {promise['products_covered']} of {values['catalogue']['products']} products"
+
+
+def _forecast(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    outcome, fit = values["findings"]["outcome"], values["reliability"]
+    yield "forecast on", f"{outcome['photos']:,} {values['findings']['measured_on']} photos"
     for route, share in outcome["shares"].items():
-        table.add_row(f"  {route}", f"{share:.1%}")
-    table.add_row(
-        "  wrong of accepted", f"{outcome['wrong']} of {outcome['accepted']} ({outcome['accepted_error']:.2%} weighted)"
+        yield f"  {route}", f"{share:.1%}"
+    yield (
+        "  wrong of accepted",
+        f"{outcome['wrong']} of {outcome['accepted']} ({outcome['accepted_error']:.2%} weighted)",
     )
-    table.add_row("best candidate right", f"{outcome['top1']:.1%}")
+    yield "best candidate right", f"{outcome['top1']:.1%}"
     for figure in values["findings"]["unknown"]:
-        shares, found = figure["outcome"]["shares"], figure["detection"]
-        table.add_row(
+        found, accepted = figure["detection"], figure["outcome"]["shares"]["accept"]
+        yield (
             f"unknown: {found['kind']}",
-            f"{found['detected']:.0%} called unknown, {shares['accept']:.1%} accepted, of {found['photos']}",
+            f"{found['detected']:.0%} called unknown, {accepted:.1%} accepted, of {found['photos']}",
         )
-    fit = values["reliability"]
-    table.add_row(
-        "calibration error",
-        f"{fit['ece_debiased']:.3f}" if fit["testable"] else f"not testable on {fit['photos']} photos",
-    )
-    table.add_row("twin pairs", str(len(values["twins"])))
+    tested = f"{fit['ece_debiased']:.3f}" if fit["testable"] else f"not testable on {fit['photos']} photos"
+    yield "calibration error", tested
+    yield "twin pairs", str(len(values["twins"]))
+
+
+def _notes(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, note in values["notes"].items():
         if note["count"]:
             first = ", ".join(str(entry) for entry in note["first"][:3])
-            table.add_row(name.replace("_", " "), f"{note['count']:,}: {first}{' ...' if note['count'] > 3 else ''}")
-    table.add_row("seconds", ", ".join(f"{name} {spent:.0f}" for name, spent in seconds.items()))
-    console.print(table)
+            yield name.replace("_", " "), f"{note['count']:,}: {first}{' ...' if note['count'] > 3 else ''}"

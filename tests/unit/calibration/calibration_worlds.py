@@ -12,11 +12,28 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.catalogue import Product
-from calibration.head import ArrayRows
+from calibration.head import Discriminant, Head
 from calibration.material import Material, Photoset, tier_of
 from edge.build_folder import GRAPH, InputSpec, write_build
 
 SPEC = InputSpec(height_px=32, width_px=32, resize="stretch")
+
+
+class ArrayRows:
+    """Features in memory, where production has them on disk."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.dimension = int(array.shape[1])
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return self.array[rows]
+
+
+def fit_head(
+    rows: ArrayRows, photos: np.ndarray, labels: np.ndarray, dimension: int, shrinkage: float | None = None
+) -> Head:
+    return Discriminant.of(rows, photos, labels, shrinkage).head(rows, dimension)
 
 
 class World:

@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from calibration_worlds import SPEC, World, material
+from calibration_worlds import SPEC, ArrayRows, World, material
 
 from calibration.assemble import bundle_in_memory
 from calibration.evaluate import decide, outcome_of, risk_coverage
 from calibration.fit import Fitted, Settings, fit
-from calibration.head import ArrayRows, embed
+from calibration.head import embed
 from calibration.material import Material, Photoset
 from calibration.mix import photo_weights
 from calibration.thresholds import Targets

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from calibration_worlds import ArrayRows, fit_head
 from scipy import linalg
 from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from calibration import head as head_module
-from calibration.head import ArrayRows, Discriminant, Head, embed, fit_head, project
+from calibration.head import Discriminant, Head, embed, project
 
 
 def photos(classes: int = 30, each: int = 12, size: int = 40, seed: int = 0) -> tuple[ArrayRows, np.ndarray]:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from calibration_worlds import picture, write_tiny_build
+from calibration_worlds import ArrayRows, fit_head, picture, write_tiny_build
 
-from calibration.head import ArrayRows, Head, fit_head, project
+from calibration.head import Head, project
 from calibration.head_graph import append_head, check_head_graph
 from edge.build_folder import read_build
 from edge.engines import EngineSpec, open_engine
