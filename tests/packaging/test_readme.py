@@ -30,10 +30,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("Makefile", "pyproject.toml", "setup.py", "configs", "deploy"):
         source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-    (folder / ".venv").mkdir()
-    (folder / ".venv" / "bin").symlink_to(COMMANDS)
-    (folder / ".venv" / ".installed").touch()
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)  # both keep times, for make
+    (folder / ".venv").symlink_to(COMMANDS.parent)
     return folder
 
 
