@@ -23,10 +23,11 @@ from calibration.screen import Screen, show
 from calibration.thresholds import Targets
 from edge import command
 from edge.build_folder import read_build
+from edge.bundle import KIND
 from edge.engines import EngineSpec, open_engine
 from edge.errors import InputError
 from edge.pipeline import Pipeline
-from edge.sealed import MANIFEST
+from edge.sealed import refuse_foreign
 
 __all__ = ["calibrate"]
 
@@ -42,7 +43,7 @@ def calibrate(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     _check(arguments)
-    _refuse_foreign(arguments.out)
+    refuse_foreign(arguments.out, KIND)
     build = read_build(arguments.build)
     catalogue = read_catalogue(arguments.catalogue)
     settings = _settings(arguments, catalogue)
@@ -121,12 +122,6 @@ def _check(arguments: argparse.Namespace) -> None:
     for name, (least, most) in counts.items():
         if not least <= getattr(arguments, name) <= most:
             raise InputError(f"--{name} is {getattr(arguments, name)}, expected {least} to {most}")
-
-
-def _refuse_foreign(out: Path) -> None:
-    """Refuse early what the writer would refuse after minutes of work."""
-    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: exists and is not a bundle; give a new folder, or the folder of a bundle to replace")
 
 
 def _settings(arguments: argparse.Namespace, catalogue: Catalogue) -> Settings:

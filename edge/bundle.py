@@ -33,7 +33,17 @@ from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, Prototyp
 from edge.sealed import open_sealed, write_sealed
 from edge.types import Crops, Embeddings
 
-__all__ = ["ENGINE_GRAPH", "Bundle", "BundleInfo", "Golden", "Rules", "read_bundle", "write_bundle", "write_parameters"]
+__all__ = [
+    "ENGINE_GRAPH",
+    "KIND",
+    "Bundle",
+    "BundleInfo",
+    "Golden",
+    "Rules",
+    "read_bundle",
+    "write_bundle",
+    "write_parameters",
+]
 
 KIND, SCHEMA = "bundle", 1
 ENGINE_GRAPH = "engine.onnx"

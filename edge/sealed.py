@@ -26,7 +26,7 @@ from typing import Any
 
 from edge.errors import BundleError, InputError, PublishError
 
-__all__ = ["MANIFEST", "Sealed", "open_sealed", "write_sealed"]
+__all__ = ["MANIFEST", "Sealed", "open_sealed", "refuse_foreign", "write_sealed"]
 
 MANIFEST = "manifest.json"
 _AT_FDCWD = -100
@@ -62,7 +62,7 @@ def write_sealed(path: Path, kind: str, schema: int, content: Mapping[str, Any])
     the block ends, so it may still be filled inside it. Raises InputError when `path` holds something else and
     PublishError when the disk refuses; what stood at `path` before is then untouched.
     """
-    _refuse_foreign(path, kind)
+    refuse_foreign(path, kind)
     staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(staging, ignore_errors=True)
     try:
@@ -121,7 +121,8 @@ def _verify(folder: Path, name: str, entry: Any, kind: str) -> None:
         raise BundleError(f"{path}: {error.strerror or error}; copy or make the {kind} again") from None
 
 
-def _refuse_foreign(path: Path, kind: str) -> None:
+def refuse_foreign(path: Path, kind: str) -> None:
+    """Raise InputError when `path` holds something that a sealed folder of this kind must not replace."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     try:
