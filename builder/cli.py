@@ -18,9 +18,11 @@ from builder.budget import Load
 from builder.build import Built, Request
 from builder.build import build as build_folder
 from builder.report import print_report
+from edge.build_folder import KIND
 from edge.command import Parser, run
 from edge.device import DeviceConfig, load_device_config
 from edge.errors import InputError
+from edge.sealed import refuse_foreign
 
 __all__ = ["build"]
 
@@ -54,6 +56,7 @@ def _build(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.engine == "tensorrt":
         raise InputError("--engine tensorrt is not in this version; use --engine onnxruntime")
+    refuse_foreign(arguments.out, KIND)
     device = load_device_config(arguments.device)
     errors, output = Console(stderr=True), Console()
     built = build_folder(_request(arguments, device), _Bars(errors))
