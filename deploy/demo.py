@@ -82,4 +82,7 @@ def _command(name: str, *arguments: object) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # the commands said so themselves
+        sys.exit(130)

@@ -8,17 +8,47 @@ from pathlib import Path
 
 from edge.bundle import Bundle
 from edge.config import Locate
-from edge.engines import EngineSpec, open_engine
+from edge.engines import ENGINES, EngineSpec, open_engine
 from edge.engines.detector import open_detector
+from edge.errors import BundleError, EngineError
 from edge.locate import locator_from_config
 from edge.ports import Engine, Locator
 
 __all__ = ["engine_of", "locator_of"]
 
+MIN_GOLDEN_COSINE = 0.99
 
-def engine_of(bundle: Bundle, threads: int) -> Engine:
-    """Return the engine that the bundle was calibrated for; `with` loads it. Raises BundleError for one not known."""
-    return open_engine(bundle.info.engine, bundle.graph, EngineSpec(threads=threads, max_batch=bundle.info.max_batch))
+
+@contextmanager
+def engine_of(bundle: Bundle, threads: int) -> Iterator[Engine]:
+    """Yield the engine that the bundle was calibrated for, loaded, and found to give the bundle's golden embeddings.
+
+    Raises BundleError for an engine that is not known here and EngineError for one that cannot be loaded or that gives
+    other embeddings: cut points certified on those would promise nothing.
+    """
+    if bundle.info.engine not in ENGINES:
+        found = f"made for the engine {bundle.info.engine}, this version has {', '.join(sorted(ENGINES))}"
+        raise BundleError(f"{bundle.path}: {found}; build and calibrate for one of these")
+    spec = EngineSpec(threads=threads, max_batch=bundle.info.max_batch)
+    with open_engine(bundle.info.engine, bundle.graph, spec) as engine:
+        _refuse_other_embeddings(bundle, engine)
+        yield engine
+
+
+def _refuse_other_embeddings(bundle: Bundle, engine: Engine) -> None:
+    """Embed the golden crops, one at a time: a whole batch would hold memory that a camera may never need."""
+    made = (engine.input_height_px, engine.input_width_px, engine.dimension)
+    expected = (bundle.info.input.height_px, bundle.info.input.width_px, bundle.info.dimension)
+    if made != expected:
+        raise BundleError(
+            f"{bundle.graph}: height, width and dimension are {made}, expected {expected}; calibrate again"
+        )
+    for crop, golden in zip(bundle.golden.crops, bundle.golden.embeddings, strict=True):
+        cosine = float(engine.embed(crop[None])[0] @ golden)
+        if not cosine >= MIN_GOLDEN_COSINE:
+            found = f"a golden crop comes out with cosine {cosine:.4f} to what calibration saw"
+            mend = "this processor computes something else, build and calibrate on one like it"
+            raise EngineError(f"{bundle.path}: {found}, expected at least {MIN_GOLDEN_COSINE}; {mend}")
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from edge.errors import BundleError
 from edge.sealed import open_sealed, write_sealed
@@ -30,9 +30,9 @@ class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     stretch: both sides freely. letterbox: aspect kept, padded with grey 127. crop: aspect kept, the middle cut out.
     """
 
-    height_px: int
-    width_px: int
-    resize: str
+    height_px: Annotated[int, Meta(ge=1, le=16_384)]
+    width_px: Annotated[int, Meta(ge=1, le=16_384)]
+    resize: Annotated[str, Meta(pattern="^(stretch|letterbox|crop)$")]
 
 
 class BuildInfo(Struct, frozen=True, kw_only=True):
@@ -42,8 +42,8 @@ class BuildInfo(Struct, frozen=True, kw_only=True):
     backbone: str
     backbone_sha256: str
     input: InputSpec
-    feature_dimension: int
-    max_batch: int
+    feature_dimension: Annotated[int, Meta(ge=1)]
+    max_batch: Annotated[int, Meta(ge=1, le=1024)]
     taps: tuple[str, ...]
     device: str
     images: int

@@ -20,11 +20,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from edge.build_folder import InputSpec
@@ -57,8 +57,8 @@ class BundleInfo(Struct, frozen=True, kw_only=True):
     backbone: str
     build_id: str
     input: InputSpec
-    dimension: int
-    max_batch: int
+    dimension: Annotated[int, Meta(ge=1, le=65_536)]
+    max_batch: Annotated[int, Meta(ge=1, le=1024)]
     classes: int
     promise: dict[str, Any]
 
@@ -143,6 +143,8 @@ def read_bundle(path: Path, engine: str | None = None) -> Bundle:
         raise BundleError(
             f"{path / CLASSES}: {len(classes)} classes, expected {info.classes}; run edge-calibrate again"
         )
+    if len({one.sku for one in classes}) < len(classes):
+        raise BundleError(f"{path / CLASSES}: a SKU stands twice; run edge-calibrate again")
     table = _read_table(sealed.file(TABLE), info)
     rules = _read_rules(sealed.file(RULES), info)
     golden = _read_golden(sealed.file(GOLDEN), info)
@@ -169,7 +171,7 @@ def _read_rules(path: Path, info: BundleInfo) -> Rules:
         bias=float(weights[2]),
         class_offset=arrays.take("class_offset", np.float32, shape),
     )
-    gap, error, largest = arrays.take("verify_set", np.float64, (3,))
+    gap, error, largest = arrays.finite("verify_set", (3,))
     cuts = Cuts(
         accept_confidence=arrays.take("accept_confidence", np.float32, shape),
         accept_similarity=arrays.take("accept_similarity", np.float32, shape),
@@ -183,7 +185,7 @@ def _read_rules(path: Path, info: BundleInfo) -> Rules:
     )
     threshold, budget = arrays.take("ood", np.float64, (2,))
     ood = OodModel(str(arrays.take("ood_method", np.dtype("U32"), ())), float(threshold), float(budget))
-    side, sharpness = arrays.take("quality", np.float64, (2,))
+    side, sharpness = arrays.finite("quality", (2,))
     return Rules(confidence, cuts, ood, QualityLimits(int(side), float(sharpness)))
 
 
@@ -214,6 +216,13 @@ class _Arrays:
             raise BundleError(f"{self._path}: {name} has shape {array.shape}, expected {shape}; calibrate again")
         if array.dtype.kind == "f" and np.isnan(array).any():
             raise BundleError(f"{self._path}: {name} holds NaN; calibrate again")
+        return array
+
+    def finite(self, name: str, shape: tuple[int]) -> NDArray[np.float64]:
+        """Return an array of float64 that holds no infinity either."""
+        array = self.take(name, np.float64, shape)
+        if not np.isfinite(array).all():
+            raise BundleError(f"{self._path}: {name} holds an infinity; calibrate again")
         return array
 
     def index(self, name: str, classes: int) -> NDArray[np.int32]:

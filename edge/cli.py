@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -20,10 +21,11 @@ from edge import messages
 from edge.assembly import engine_of, locator_of
 from edge.bundle import Bundle, read_bundle
 from edge.capture import open_camera
+from edge.capture.address import parse_source
 from edge.capture.backoff import Backoff
 from edge.capture.stills import SUFFIXES, read_still
-from edge.command import Parser, run
-from edge.config import DaemonConfig, load_daemon_config
+from edge.command import Parser, run, whole_number
+from edge.config import MAX_THREADS, DaemonConfig, load_daemon_config
 from edge.daemon import Daemon, Outgoing, Sender, Stream
 from edge.errors import GateError, InputError
 from edge.health import Health
@@ -33,6 +35,7 @@ from edge.publish.zmq_pub import ZmqPublisher
 from edge.replay.play import compare
 from edge.replay.record import Recorder, read_session
 from edge.types import Decision
+from edge.writing import whole_file
 
 __all__ = ["classify", "daemon", "replay"]
 
@@ -65,19 +68,22 @@ def _daemon(argv: Sequence[str]) -> int:
     parser.add_argument("--record", type=Path, metavar="DIR", help="keep frames and decisions for edge-replay")
     parser.add_argument(
         "--await-subscribers",
-        type=int,
+        type=whole_number(0, 1_000_000),
         default=0,
         metavar="N",
         help="begin when N subscriptions have come (at most 30 s)",
     )
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    config = load_daemon_config(arguments.config)
+    config = load_daemon_config(arguments.config, parse_source)
     bundle = read_bundle(Path(config.bundle))
     if arguments.check:
-        with engine_of(bundle, config.engine.threads):
-            what = f"{bundle.info.classes} products, engine {bundle.info.engine}"
-            print(f"ok: {arguments.config}, bundle {bundle.id}: {what}")
+        with ExitStack() as stack:
+            stack.enter_context(engine_of(bundle, config.engine.threads))
+            for camera in config.cameras:
+                stack.enter_context(locator_of(camera.locate, config.engine.threads))
+        what = f"{bundle.info.classes} products, engine {bundle.info.engine}"
+        print(f"ok: {arguments.config}, bundle {bundle.id}: {what}")
         return 0
     with _stop_on_signals() as stop, ExitStack() as stack:
         recorder = stack.enter_context(Recorder(arguments.record, config, bundle.id)) if arguments.record else None
@@ -133,34 +139,45 @@ def _classify(argv: Sequence[str]) -> int:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help="pictures, or folders of them")
     parser.add_argument("--out", type=Path, required=True, help="one JSON object a line")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of one inference")
+    parser.add_argument("--threads", type=whole_number(1, MAX_THREADS), default=1, help="CPU threads of one inference")
     arguments = parser.parse_args(argv)
     bundle = read_bundle(arguments.bundle)
     paths = [path for given in arguments.images for path in _pictures(given)]
-    unreadable = 0
-    staging = arguments.out.with_name(f".{arguments.out.name}.tmp")
-    try:
-        with engine_of(bundle, arguments.threads) as engine, staging.open("wb") as out:
-            pipeline = Pipeline(bundle, engine)
-            for path in paths:
-                try:
-                    image = read_still(Path(path))
-                except InputError as error:
-                    unreadable += 1
-                    print(f"edge-classify: warning: {error}", file=sys.stderr)
-                    continue
-                out.write(_decision_line(path, pipeline.decide([image])[0]))
-        os.replace(staging, arguments.out)
-    except OSError as error:
-        raise InputError(f"{arguments.out}: {error.strerror or error}; choose another --out") from None
-    finally:
-        staging.unlink(missing_ok=True)
-    if unreadable == len(paths):
-        raise InputError(f"none of {len(paths)} pictures could be read; expected JPEG, PNG, BMP or WebP")
-    print(
-        f"{len(paths) - unreadable} decisions in {arguments.out}" + (f", {unreadable} unreadable" if unreadable else "")
-    )
+    _refuse_overwriting(arguments.out, paths)
+    with whole_file(arguments.out) as out, engine_of(bundle, arguments.threads) as engine:
+        pipeline = Pipeline(bundle, engine)
+        decided = sum(_decide_still(path, pipeline, out) for path in _shown(paths))
+        if not decided:
+            raise InputError(f"none of {len(paths)} pictures could be read; expected JPEG, PNG, BMP or WebP")
+    unreadable = len(paths) - decided
+    print(f"{decided} decisions in {arguments.out}" + (f", {unreadable} unreadable" if unreadable else ""))
     return 0
+
+
+def _decide_still(path: str, pipeline: Pipeline, out: BinaryIO) -> bool:
+    """Write the decision about one picture; False, with a warning, where it cannot be read."""
+    try:
+        image = read_still(Path(path))
+    except InputError as error:
+        print(f"edge-classify: warning: {error}", file=sys.stderr)
+        return False
+    out.write(_decision_line(path, pipeline.decide([image])[0]))
+    return True
+
+
+def _shown(paths: Sequence[str]) -> Iterator[str]:
+    """Yield the paths; show how far they are on a terminal."""
+    from rich.console import Console  # noqa: PLC0415  # the daemon, which shares this file, need not load it
+    from rich.progress import Progress  # noqa: PLC0415  # the same
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield from progress.track(paths, description="deciding")
+
+
+def _refuse_overwriting(out: Path, paths: Sequence[str]) -> None:
+    if out.exists() and any(os.path.samefile(out, path) for path in paths):
+        raise InputError(f"{out}: is one of the pictures to decide about; choose another --out")
 
 
 def _pictures(given: str) -> Iterator[str]:
@@ -179,7 +196,8 @@ def _pictures(given: str) -> Iterator[str]:
 
 def _decision_line(path: str, decision: Decision) -> bytes:
     line = {
-        "image": path,
+        # A name that is not UTF-8 is no JSON: its odd bytes are shown as \\xNN.
+        "image": os.fsencode(path).decode(errors="backslashreplace"),
         "route": decision.route.value,
         "sku": decision.sku,
         "confidence": decision.confidence,

@@ -6,7 +6,7 @@ NaN, a wrong type or a value out of range refuses to start and names file, line 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -14,9 +14,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edge import yaml_file
-from edge.errors import ConfigError
+from edge.errors import InputError
 
-__all__ = ["CameraConfig", "DaemonConfig", "json_schema", "load_daemon_config"]
+__all__ = ["MAX_THREADS", "CameraConfig", "DaemonConfig", "json_schema", "load_daemon_config"]
+
+MAX_THREADS = 64
+MAX_PORT = 65_535
 
 Identifier: TypeAlias = Annotated[
     str,
@@ -124,7 +127,7 @@ class MetricsConfig(_Config, frozen=True):
 class EngineConfig(_Config, frozen=True):
     """How the engine runs. `threads` are CPU threads of one inference (ONNX Runtime)."""
 
-    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+    threads: Annotated[int, Meta(ge=1, le=MAX_THREADS)] = 1
 
 
 class DaemonConfig(_Config, frozen=True):
@@ -138,17 +141,13 @@ class DaemonConfig(_Config, frozen=True):
     engine: EngineConfig = EngineConfig()
 
 
-def load_daemon_config(path: Path) -> DaemonConfig:
-    """Read and check a daemon configuration; raises ConfigError with file, line and key."""
-    config = yaml_file.load(path, DaemonConfig)
-    _refuse_twice(path, "cameras", (camera.id for camera in config.cameras))
-    for camera in config.cameras:
-        if isinstance(camera.locate, Slots):
-            _refuse_twice(path, f"camera {camera.id}: slots", (slot.id for slot in camera.locate.slots))
-        if isinstance(camera.locate, Motion) and camera.locate.min_area >= camera.locate.max_area:
-            found = f"min_area {camera.locate.min_area}, max_area {camera.locate.max_area}"
-            raise ConfigError(f"{path}: camera {camera.id}: locate: {found}, expected min_area below max_area")
-    return config
+def load_daemon_config(path: Path, understand: Callable[[str], object] | None = None) -> DaemonConfig:
+    """Read and check a daemon configuration; raises ConfigError with file, line and key.
+
+    `understand` is called with every `source` and raises InputError for one that no camera can be
+    (`edge.capture.address.parse_source`, which stands above this module).
+    """
+    return yaml_file.load(path, DaemonConfig, lambda config: _faults(config, understand))
 
 
 def json_schema() -> dict[str, Any]:
@@ -156,9 +155,38 @@ def json_schema() -> dict[str, Any]:
     return msgspec.json.schema(DaemonConfig)
 
 
-def _refuse_twice(path: Path, what: str, ids: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for one in ids:
-        if one in seen:
-            raise ConfigError(f"{path}: {what}: the id {one} stands twice; ids must differ")
-        seen.add(one)
+def _faults(config: DaemonConfig, understand: Callable[[str], object] | None) -> Iterator[yaml_file.Fault]:
+    """Yield what the types cannot say."""
+    yield from _twice("cameras", [camera.id for camera in config.cameras])
+    for number, camera in enumerate(config.cameras):
+        if understand is not None:
+            try:
+                understand(camera.source)
+            except InputError as error:
+                yield f"cameras[{number}].source", str(error)
+        yield from _locate_faults(f"cameras[{number}].locate", camera.locate)
+    yield from _port_faults("publish.decisions", config.publish.decisions, least=1)
+    if config.metrics is not None:
+        yield from _port_faults("metrics.listen", config.metrics.listen, least=0)
+
+
+def _locate_faults(key: str, locate: Locate) -> Iterator[yaml_file.Fault]:
+    if isinstance(locate, Slots):
+        yield from _twice(f"{key}.slots", [slot.id for slot in locate.slots])
+        for number, slot in enumerate(locate.slots):
+            if any(len(set(values)) == 1 for values in zip(*slot.polygon, strict=True)):
+                yield f"{key}.slots[{number}].polygon", "has no area; give at least three corners of an area"
+    if isinstance(locate, Motion) and locate.min_area >= locate.max_area:
+        yield f"{key}.min_area", f"{locate.min_area}, expected less than max_area, {locate.max_area}; mend one of them"
+
+
+def _port_faults(key: str, address: str, least: int) -> Iterator[yaml_file.Fault]:
+    port = address.rpartition(":")[2]
+    if not address.startswith("ipc://") and not least <= int(port) <= MAX_PORT:
+        yield key, f"port {port}, expected {least} to {MAX_PORT}"
+
+
+def _twice(key: str, ids: Sequence[str]) -> Iterator[yaml_file.Fault]:
+    for number, one in enumerate(ids):
+        if one in ids[:number]:
+            yield f"{key}[{number}].id", f"the id {one} stands twice; ids must differ"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge import confidence, lookup, ood, preprocess
 from edge.bundle import Bundle
+from edge.errors import BundleError
 from edge.ports import Engine
 from edge.route import Evidence, Limits, route
 from edge.types import Candidate, Crops, Decision, Embeddings, Image, Similarities
@@ -43,7 +44,11 @@ class Pipeline:
         self._bundle = bundle
         self._engine = engine
         self._index = lookup.index_from_table(bundle.table)
-        self._strangeness = ood.METHODS[bundle.rules.ood.method]
+        method = bundle.rules.ood.method
+        if method not in ood.METHODS:
+            expected = f"expected one of {', '.join(sorted(ood.METHODS))}; calibrate with this version"
+            raise BundleError(f"{bundle.path}: unknown detector {method!r}, {expected}")
+        self._strangeness = ood.METHODS[method]
         self._max_batch = min(engine.max_batch, bundle.info.max_batch)
 
     def decide(self, images: Sequence[Image]) -> list[Decision]:

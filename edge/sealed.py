@@ -5,6 +5,8 @@ Promise
   the new one, never a mixture (every file, the folder and its parent are fsynced).
 - Read only after everything was verified: a changed, missing or truncated file, and any changed byte of the manifest
   itself, is refused with the name of the file before anything is parsed.
+- A symbolic link at the destination stays a link: the folder that it points to is written.
+- What a writer left behind that was killed outright is removed by the next writer of the same folder.
 - The id is the hash of the manifest's content, so equal content has an equal id, and one id pins every file.
 
 Limits: a seal is not a signature. It tells damage and mixing, not malice.
@@ -14,17 +16,20 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.errors import BundleError, InputError, PublishError
+from edge.errors import BundleError, InputError
+from edge.writing import cannot_write, real_path
 
 __all__ = ["MANIFEST", "Sealed", "open_sealed", "refuse_foreign", "write_sealed"]
 
@@ -58,22 +63,23 @@ class Sealed:
 def write_sealed(path: Path, kind: str, schema: int, content: Mapping[str, Any]) -> Iterator[Path]:
     """Yield a new empty folder to fill; on success seal it and move it to `path` in one step.
 
-    An existing folder at `path` is replaced only when it is a sealed folder of the same kind. `content` is read when
-    the block ends, so it may still be filled inside it. Raises InputError when `path` holds something else and
-    PublishError when the disk refuses; what stood at `path` before is then untouched.
+    An existing folder at `path` is replaced only when it is a sealed folder of the same kind and holds nothing else.
+    `content` is read when the block ends, so it may still be filled inside it. Raises InputError when `path` holds
+    something else or cannot be written, PublishError when the disk is full; what stood there before is then untouched.
     """
     refuse_foreign(path, kind)
-    staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(staging, ignore_errors=True)
+    target = real_path(path)
+    staging = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        staging.mkdir(parents=True)
-        yield staging
-        _seal(staging, kind, schema, content)
-        _move(staging, path)
+        staging.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target)
+        staging.mkdir()
+        with _held(staging):
+            yield staging
+            _seal(staging, kind, schema, content)
+            _move(staging, target)
     except OSError as error:
-        raise PublishError(
-            f"{path}: cannot be written ({error.strerror or error}); nothing there was changed"
-        ) from error
+        raise cannot_write(path, error, "nothing there was changed") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -83,8 +89,9 @@ def open_sealed(path: Path, kind: str, schema: int) -> Sealed:
     manifest = path / MANIFEST
     try:
         raw = manifest.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{manifest}: {error.strerror or error}; expected the folder of a {kind}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        found = getattr(error, "strerror", None) or error
+        raise BundleError(f"{manifest}: {found}; expected the folder of a {kind}") from None
     parsed = _parse(manifest, raw)
     if parsed.get("kind") != kind or parsed.get("schema") != schema:
         found = f"kind {parsed.get('kind')} schema {parsed.get('schema')}"
@@ -102,14 +109,15 @@ def _parse(manifest: Path, raw: bytes) -> dict[str, Any]:
         parsed = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{manifest}: not JSON ({error}); copy or make it again") from None
-    if not isinstance(parsed, dict) or not isinstance(parsed.get("files"), dict) or "content" not in parsed:
+    if not isinstance(parsed, dict) or not all(isinstance(parsed.get(k), dict) for k in ("files", "content")):
         raise BundleError(f"{manifest}: not a manifest (no files or no content); copy or make it again")
     return parsed
 
 
 def _verify(folder: Path, name: str, entry: Any, kind: str) -> None:
     path = folder / name
-    if "/" in name or name.startswith(".") or not isinstance(entry, dict):
+    is_plain = re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name) is not None
+    if not is_plain or not isinstance(entry, dict) or not {"size", "sha256"} <= entry.keys():
         raise BundleError(f"{folder / MANIFEST}: bad file entry {name!r}; copy or make the {kind} again")
     try:
         size = path.stat().st_size
@@ -123,14 +131,46 @@ def _verify(folder: Path, name: str, entry: Any, kind: str) -> None:
 
 def refuse_foreign(path: Path, kind: str) -> None:
     """Raise InputError when `path` holds something that a sealed folder of this kind must not replace."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    try:
+        held = {entry.name for entry in real_path(path).iterdir()}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno == errno.ENOTDIR and path.exists():
+            raise InputError(f"{path}: exists and is not a {kind}; give a new folder") from None
+        raise cannot_write(path, error, "choose another --out") from None
+    if not held:
         return
     try:
-        found = json.loads((path / MANIFEST).read_bytes()).get("kind")
-    except (OSError, ValueError, AttributeError):
-        found = None
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        found, own = manifest.get("kind"), {MANIFEST, *manifest["files"]}
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        found, own = None, set()
     if found != kind:
         raise InputError(f"{path}: exists and is not a {kind}; give a new folder, or the folder of a {kind} to replace")
+    if held - own:
+        foreign = ", ".join(sorted(held - own)[:3])
+        raise InputError(f"{path}: holds {foreign} beside the {kind}, which would be lost; move that away first")
+
+
+def _sweep(path: Path) -> None:
+    """Remove the staging folders of writers of `path` that were killed: nobody holds their lock."""
+    pattern = re.compile(re.escape(f".{path.name}.") + r"[0-9]+\.tmp")
+    for entry in path.parent.iterdir():
+        if pattern.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink():
+            with suppress(OSError), _held(entry):
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Lock a folder for this process; the kernel lets go when the process ends. Raises OSError when it is held."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _seal(staging: Path, kind: str, schema: int, content: Mapping[str, Any]) -> None:

@@ -1,42 +1,52 @@
 """Read a YAML file into a frozen typed struct, or refuse with file, line and key.
 
 Follows the YAML 1.2 core schema, not the 1.1 guesses of PyYAML: only `true` and `false` are booleans, `012` and `1:30`
-are text, dates are text. Refused: unknown and duplicate keys, NaN and infinity, anchors and aliases, tags, several
-documents, more than 1 MiB. What the struct declares (types, ranges, patterns) is checked by msgspec.
+are text, dates are text; a block of several lines is one text without its last line break. Refused: unknown and
+duplicate keys, NaN and infinity, control characters, anchors and aliases, tags, several documents, more than 1 MiB.
+What the struct declares (types, ranges, patterns) is checked by msgspec.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import msgspec
 import yaml
 
 from edge.errors import ConfigError
 
-__all__ = ["load"]
+__all__ = ["Fault", "load"]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 
 T = TypeVar("T")
 _Lines = dict[str, int]
+Fault: TypeAlias = tuple[str, str]
 
 
-def load(path: Path, struct: type[T]) -> T:
-    """Read `path` into `struct`; raise ConfigError `file:line: key: found, expected, what to do`."""
+def load(path: Path, struct: type[T], faults: Callable[[T], Iterable[Fault]] | None = None) -> T:
+    """Read `path` into `struct`; raise ConfigError `file:line: key: found, expected, what to do`.
+
+    `faults` yields what no type can say (two values that do not go together) as (key such as `cameras[0].id`, message);
+    the first one is raised.
+    """
     lines: _Lines = {}
     try:
         data = _plain(path, _document(path, _text(path)), "$", lines, 0)
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply, expected at most {MAX_DEPTH} levels") from None
     try:
-        return msgspec.convert(data, struct)
+        read = msgspec.convert(data, struct)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(path, str(error), lines)) from None
+    for key, message in () if faults is None else faults(read):
+        raise ConfigError(f"{path}:{_line_of(f'$.{key}', lines)}: {key}: {message}")
+    return read
 
 
 def _text(path: Path) -> str:
@@ -107,7 +117,11 @@ def _scalar(path: Path, node: yaml.Node, key: str) -> Any:
             raise ConfigError(f"{path}:{line}: {_dotted(key)}: {text}, expected a finite number")
         return number
     if tag == "tag:yaml.org,2002:str":
-        return text
+        plain = text.rstrip("\n") if node.style in ("|", ">") else text  # type: ignore[attr-defined]  # scalars have it
+        if any(ord(sign) < 32 for sign in plain):
+            line = node.start_mark.line + 1
+            raise ConfigError(f"{path}:{line}: {_dotted(key)}: holds a control character, expected plain text")
+        return plain
     raise ConfigError(f"{path}:{node.start_mark.line + 1}: {_dotted(key)}: tag {tag}, expected plain YAML without tags")
 
 
@@ -125,8 +139,14 @@ def _explain(path: Path, message: str, lines: _Lines) -> str:
     missing = re.search(r"missing required field `([^`]*)`", what)
     if missing:
         what = f"the key `{missing.group(1)}` is missing"
-    line = lines.get(key) or lines.get(key.rpartition(".")[0]) or 1
-    return f"{path}:{line}: {_dotted(key)}: {what[0].lower()}{what[1:]}"
+    return f"{path}:{_line_of(key, lines)}: {_dotted(key)}: {what[0].lower()}{what[1:]}"
+
+
+def _line_of(key: str, lines: _Lines) -> int:
+    """Return the line of a key, or of the closest one around it."""
+    while key not in lines and ("." in key or "[" in key):
+        key = key[: max(key.rfind("."), key.rfind("["))]
+    return lines.get(key, 1)
 
 
 class _CoreLoader(yaml.SafeLoader):

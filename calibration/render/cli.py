@@ -16,6 +16,7 @@ from edge.errors import InputError
 
 __all__ = ["main"]
 
+MOST_WORKERS = 256
 _EXAMPLE = "edge-render catalogue --skus 50 --seed 1 --out shop"
 
 
@@ -58,7 +59,9 @@ def _add_catalogue(commands: argparse._SubParsersAction[command.Parser]) -> None
         "--photos", type=_flat, metavar="flat:R,V,T", help="the same number of photos for every product"
     )
     parser.add_argument("--unknown", type=_count, default=60, metavar="N", help="photos per kind, default 60")
-    parser.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, metavar="N", help="processes")
+    parser.add_argument(
+        "--workers", type=_workers, default=min(os.cpu_count() or 1, MOST_WORKERS), metavar="N", help="processes"
+    )
     parser.add_argument("--size", type=_size, default=224, metavar="PX", help="long edge of a photo, default 224")
 
 
@@ -120,6 +123,13 @@ def _positive(text: str) -> int:
     number = _count(text)
     if number == 0:
         raise argparse.ArgumentTypeError("0 is too few; 1 or more is wanted")
+    return number
+
+
+def _workers(text: str) -> int:
+    number = _positive(text)
+    if number > MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{number} processes; 1 to {MOST_WORKERS} can be started")
     return number
 
 

@@ -16,13 +16,19 @@ looks most like: the same flavour in another size where there is one, else the f
 from __future__ import annotations
 
 import csv
+import ctypes
 import io
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +49,11 @@ _SPLITS = (("reference", "easy"), ("validation", "camera"), ("test", "camera"))
 _SIBLINGS, _BRANDS, _FAR = 7, 8, 9  # stream numbers, beside the splits' 1, 2, 3
 _STRANGERS = 500  # products of new brands; more photos than that show them again
 _JPEG_QUALITY = 90
+_PR_SET_PDEATHSIG = 1
 _PER_JOB = 8  # products, or unknown photos times four, that a worker takes at a time
+
+
+_stop: Event | None = None  # of a worker process: the parent gave up
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +110,43 @@ def _worked(order: CatalogueOrder, out: Path, jobs: Sequence[tuple[str, int, int
             yield _write_job(order, out, job)
         return
     # Processes are spawned, not forked: a fork would copy the threads' locks of OpenCV and of the progress display.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        results = [pool.submit(_write_job, order, out, job) for job in jobs]
+    context = get_context("spawn")
+    stop = context.Event()
+    with ProcessPoolExecutor(workers, context, _begin_worker, (stop, os.getpid())) as pool:
+        with _deaf_to_interrupts():  # inherited: a Ctrl-C goes to all processes, and this one tells the others
+            results = [pool.submit(_write_job, order, out, job) for job in jobs]
         try:
             for result in results:
                 yield result.result()
         except BrokenProcessPool as error:
             raise RuntimeFault("a worker process ended abruptly; run again with fewer --workers (memory?)") from error
         finally:
+            stop.set()
             for result in results:
                 result.cancel()
 
 
-def _one_thread() -> None:
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ignore SIGINT in the block and in the processes that it starts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, old)
+
+
+def _begin_worker(stop: Event, parent: int) -> None:
+    """Set up a worker: one thread, no life without its parent, and an event that ends its job between two photos."""
+    global _stop  # noqa: PLW0603  # an initializer has no other way to hand something to the jobs
+    _stop = stop
     cv2.setNumThreads(1)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _write_job(order: CatalogueOrder, out: Path, job: tuple[str, int, int]) -> int:
@@ -123,6 +156,8 @@ def _write_job(order: CatalogueOrder, out: Path, job: tuple[str, int, int]) -> i
     for number in range(start, stop):
         photos = _sku_photos(order, number) if what == "skus" else _unknown_photo(order, what, number)
         for path, picture in photos:
+            if _stop is not None and _stop.is_set():
+                return written
             _, data = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))
             write_bytes(out / path, data.tobytes())
             written += 1

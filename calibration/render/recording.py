@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -61,13 +62,17 @@ def write_clip(
                 stream.write((",\n" if done > 1 else "\n") + json.dumps(frame))
                 yield done, total
             stream.write("\n]}\n")
+        writer.release()
+        _check_length(unfinished, total)
+        os.replace(unfinished, video)
+        os.replace(lines, truth)
     except OSError as error:
         raise PublishError(f"cannot write {lines}: {error.strerror}; free space or choose another --out") from error
     finally:
         writer.release()
-    _check_length(unfinished, total)
-    os.replace(unfinished, video)
-    os.replace(lines, truth)
+        for part in (unfinished, lines):
+            with suppress(OSError):
+                part.unlink()
 
 
 def write_shelves(order: ShelfOrder, scenes: int, out: Path) -> Iterator[tuple[int, int]]:

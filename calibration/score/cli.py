@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from calibration.score.figures import Figures, figures_from, judge
-from calibration.score.page import write_page
+from calibration.score.page import page
 from calibration.score.truth import read_truth
 from edge.command import Parser, run
+from edge.errors import InputError
 from edge.replay.record import read_decisions, read_session
+from edge.writing import whole_file
 
 __all__ = ["main", "summary"]
 
@@ -35,15 +37,31 @@ def _score(argv: Sequence[str]) -> int:
     parser.add_argument("--catalogue", type=Path, required=True, help="catalogue folder, for the reference photos")
     parser.add_argument("--out", type=Path, required=True, help="HTML page; the figures go beside it as .json")
     arguments = parser.parse_args(argv)
+    figures_path = _figures_path(arguments.out, arguments.truth)
+    if not (arguments.catalogue / "reference").is_dir():
+        raise InputError(f"{arguments.catalogue}: no folder `reference` in it; expected the catalogue of the clip")
     session = read_session(arguments.recording)
     truth = read_truth(arguments.truth)
     judged = judge(truth, read_decisions(arguments.recording / "decisions.jsonl"))
     figures = figures_from(judged, truth)
-    write_page(arguments.out, judged, figures, (arguments.recording, arguments.catalogue, session.bundle_id))
-    arguments.out.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(asdict(figures)), indent=1))
+    content = page(judged, figures, (arguments.recording, arguments.catalogue, session.bundle_id))
+    with whole_file(arguments.out) as file, whole_file(figures_path) as numbers:
+        file.write(content.encode())
+        numbers.write(msgspec.json.format(msgspec.json.encode(asdict(figures)), indent=1))
     Console().print(summary(figures))
     print(f"pictures: {arguments.out}")
     return 0
+
+
+def _figures_path(out: Path, truth: Path) -> Path:
+    """Return where the figures go; raises InputError where page or figures would take the place of something else."""
+    if out.suffix == ".json" or not out.name or out.name == "..":
+        raise InputError(f"{out}: the figures are written there as .json; expected a name for the page, such as p.html")
+    path = out.with_suffix(".json")
+    for own in (out, path):
+        if own.exists() and truth.exists() and own.samefile(truth):
+            raise InputError(f"{own}: is the truth to score against and would be overwritten; choose another --out")
+    return path
 
 
 def summary(figures: Figures) -> Table:

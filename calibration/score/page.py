@@ -15,20 +15,20 @@ from pathlib import Path
 import cv2
 
 from calibration.score.figures import Figures, Judged
-from edge.capture.stills import read_still
+from edge.capture.stills import SUFFIXES, read_still
 from edge.errors import InputError
 from edge.replay.record import PICTURES
 from edge.types import Image, Route
 
-__all__ = ["write_page"]
+__all__ = ["page"]
 
 CARDS_PER_ROUTE = 24
 THUMB_PX = 132
 STYLE = files("calibration.score").joinpath("page.css").read_text(encoding="utf-8")
 
 
-def write_page(path: Path, judged: Sequence[Judged], figures: Figures, sources: tuple[Path, Path, str]) -> None:
-    """Write the page; `sources` are the recording's folder, the catalogue's folder and the bundle id."""
+def page(judged: Sequence[Judged], figures: Figures, sources: tuple[Path, Path, str]) -> str:
+    """Return the page; `sources` are the recording's folder, the catalogue's folder and the bundle id."""
     recording, catalogue, bundle_id = sources
     parts = [_head(figures, bundle_id)]
     for title, cards in _sections(judged):
@@ -39,10 +39,7 @@ def write_page(path: Path, judged: Sequence[Judged], figures: Figures, sources: 
             parts += [_card(one, count, (recording, catalogue)) for one, count in shown]
             parts.append("</div>")
     parts.append("</main>")
-    try:
-        path.write_text("\n".join(parts), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; choose another --out") from None
+    return "\n".join(parts)
 
 
 def _sections(judged: Sequence[Judged]) -> Iterator[tuple[str, list[tuple[Judged, int]]]]:
@@ -117,11 +114,13 @@ def _crop(one: Judged, recording: Path) -> str:
     except InputError:
         return ""
     region = decision.region
-    return _embedded(frame[region.y : region.y + region.height, region.x : region.x + region.width])
+    crop = frame[max(region.y, 0) : region.y + region.height, max(region.x, 0) : region.x + region.width]
+    return _embedded(crop) if crop.size else ""
 
 
 def _reference(sku: str | None, catalogue: Path) -> str:
-    photos = sorted((catalogue / "reference" / sku).glob("*")) if sku else []
+    found = (catalogue / "reference" / sku).glob("*") if sku else ()
+    photos = sorted(path for path in found if path.suffix.lower() in SUFFIXES)
     try:
         return _embedded(read_still(photos[0])) if photos else ""
     except InputError:

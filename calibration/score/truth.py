@@ -72,7 +72,7 @@ class Truth:
             down = min(y + height, region.y + region.height) - max(y, region.y)
             shared = max(across, 0.0) * max(down, 0.0)
             own, seen = width * height, region.width * region.height
-            fit = candidate.visible * shared / (own + seen - shared)
+            fit = candidate.visible * shared / max(own + seen - shared, 1e-9)
             if shared >= COVERED * own and shared >= FILLED * seen and fit > best_fit:
                 best, best_fit = candidate, fit
         return best
@@ -83,4 +83,5 @@ def read_truth(path: Path) -> Truth:
     try:
         return Truth(msgspec.json.decode(path.read_bytes(), type=_File))
     except (OSError, msgspec.MsgspecError) as error:
-        raise InputError(f"{path}: {error}; expected the truth.json of edge-render clip") from None
+        found = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: {found}; expected the truth.json of edge-render clip") from None

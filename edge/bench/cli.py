@@ -28,6 +28,7 @@ from edge.bench.report import Figure, at_least, at_most, check_writable, gate, s
 from edge.bench.search import search
 from edge.bench.source import refuse_live, sample_frames
 from edge.bundle import Bundle, read_bundle
+from edge.capture.address import parse_source
 from edge.command import Parser, run
 from edge.config import DaemonConfig, load_daemon_config
 from edge.errors import InputError
@@ -80,7 +81,8 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         "edge-bench", "Measure the product on this machine.", "edge-bench pipeline --config cart.yaml --out bench.json"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="pipeline|memory|lookup", parser_class=_Sub)
-    pipeline, memory, lookup = (commands.add_parser(name, help=text) for name, text in COMMANDS.items())
+    # argparse reads % in a help text as a format.
+    pipeline, memory, lookup = (commands.add_parser(n, help=text.replace("%", "%%")) for n, text in COMMANDS.items())
     for one in (pipeline, memory):
         one.add_argument("--config", type=Path, required=True, help="configuration of the daemon")
         one.add_argument("--frames", type=_count(50), default=500, metavar="N", help="per run (default %(default)s)")
@@ -228,7 +230,7 @@ def _memory_figures(seen: Observed) -> list[Figure]:
 
 
 def _read(path: Path) -> tuple[DaemonConfig, Bundle]:
-    config = load_daemon_config(path)
+    config = load_daemon_config(path, parse_source)
     return config, read_bundle(Path(config.bundle))
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from edge.bench.machine import Machine
 from edge.errors import GateError, InputError
+from edge.writing import whole_file
 
 __all__ = ["Figure", "at_least", "at_most", "check_writable", "gate", "show", "write"]
 
@@ -72,13 +73,8 @@ def write(
     if out is None:
         return
     content = {"command": command, **what, "machine": machine, "figures": figures}
-    staging = out.with_name(f".{out.name}.tmp")
-    try:
-        staging.write_bytes(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
-        os.replace(staging, out)
-    except OSError as error:
-        staging.unlink(missing_ok=True)
-        raise InputError(f"{out}: {error.strerror or error}; choose another --out") from None
+    with whole_file(out) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
 
 
 def gate(figures: Sequence[Figure]) -> None:

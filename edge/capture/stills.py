@@ -20,6 +20,8 @@ MAX_BYTES = 256 << 20
 def read_still(path: Path) -> Image:
     """Return the picture; raises InputError when it is missing, too large, damaged or empty."""
     try:
+        if path.exists() and not path.is_file():  # a folder, or a pipe that would never end
+            raise InputError(f"{path}: not a file, expected a picture")
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB, expected a picture")
         raw = np.fromfile(path, np.uint8)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines import EngineSpec
-from edge.engines.ort import load_session
-from edge.errors import EngineError, ShelfedgeError
+from edge.engines.ort import load_session, refuse_missing_runtime
+from edge.errors import EngineError, ModelError, ShelfedgeError
 from edge.types import Image
 
 __all__ = ["OrtDetector", "open_detector"]
@@ -35,7 +35,7 @@ class OrtDetector:
         if not fits or shape[3] != 3 or not all(isinstance(size, int) and size > 0 for size in shape[1:3]):
             found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
             expected = "one uint8 [1, H, W, 3] in, boxes and scores out"
-            raise EngineError(f"{graph}: {found} in, {len(outputs)} outputs, expected {expected}; export it so")
+            raise ModelError(f"{graph}: {found} in, {len(outputs)} outputs, expected {expected}; export it so")
         self.input_height_px, self.input_width_px = shape[1], shape[2]
         self._input = inputs[0].name
 
@@ -52,8 +52,13 @@ class OrtDetector:
 
 @contextmanager
 def open_detector(graph: Path, threads: int) -> Iterator[OrtDetector]:
-    """Yield the detector of an ONNX file; raises EngineError."""
-    yield OrtDetector(graph, load_session(graph, EngineSpec(threads=threads, max_batch=1)))
+    """Yield the detector of an ONNX file; raises ModelError for a file that is none, EngineError without a runtime."""
+    refuse_missing_runtime()
+    try:
+        session = load_session(graph, EngineSpec(threads=threads, max_batch=1))
+    except EngineError as error:  # a person named this file; no bundle vouches for it
+        raise ModelError(str(error)) from None
+    yield OrtDetector(graph, session)
 
 
 def _without_batch(array: NDArray[Any]) -> NDArray[np.float32]:

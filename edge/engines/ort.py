@@ -20,7 +20,7 @@ from edge.types import Crops, Embeddings
 if TYPE_CHECKING:
     from edge.engines import EngineSpec
 
-__all__ = ["OrtEngine", "load_session"]
+__all__ = ["OrtEngine", "load_session", "refuse_missing_runtime"]
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -78,6 +78,11 @@ def load_session(graph: Path, spec: EngineSpec) -> Any:
         return runtime.InferenceSession(graph, _options(runtime, spec), providers=[PROVIDER])
     except Exception as error:  # noqa: BLE001  # the vendor's errors share no base class
         raise EngineError(f"{graph}: ONNX Runtime cannot load it ({_first_line(error)}); make it again") from None
+
+
+def refuse_missing_runtime() -> None:
+    """Raise EngineError when ONNX Runtime cannot be imported."""
+    _runtime()
 
 
 def _runtime() -> Any:

@@ -46,7 +46,7 @@ class JournalPublisher(Publisher):
             written = self._file.write(line)
         except OSError as error:
             self._file.truncate(end)
-            raise PublishError(f"{self._path}: {error.strerror}; the journal ends with frame before") from None
+            raise PublishError(f"{self._path}: {error.strerror}; the journal ends with the message before") from None
         if written != len(line):
             self._file.truncate(end)
             raise PublishError(f"{self._path}: no space left; the journal ends with the message before")

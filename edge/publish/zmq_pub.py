@@ -5,13 +5,21 @@ with EAGAIN instead: nobody gets it, it is counted, and its `seq` is missing for
 they can abort the process of a subscriber that reads too slowly (libzmq 4.3.5); TCP keepalive and the health topic
 serve.
 Specification: ZeroMQ RFC 29 (PUBSUB).
+
+libzmq takes an ipc path away from whatever stands there, a file or another publisher. Here a file is refused, a socket
+that answers is refused as taken, and only a dead one is replaced. The socket file goes with the publisher.
 """
 
 from __future__ import annotations
 
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
 import zmq
 
-from edge.errors import PublishError
+from edge.errors import InputError, PublishError
 from edge.ports import Publisher
 
 __all__ = ["ZmqPublisher"]
@@ -27,22 +35,27 @@ class ZmqPublisher(Publisher):
         self._high_water_mark = high_water_mark
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
+        self._is_bound = False
         self.subscriptions = 0
 
     def _open(self) -> None:
+        path = self._path()
+        if path is not None and os.path.lexists(path):
+            self._refuse_taken(path)
         self._context = zmq.Context(io_threads=1)
-        socket = self._socket = self._context.socket(zmq.XPUB)
-        socket.setsockopt(zmq.XPUB_NODROP, 1)
-        socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-        socket.setsockopt(zmq.SNDHWM, self._high_water_mark)
-        socket.setsockopt(zmq.LINGER, LINGER_MS)
-        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        publisher = self._socket = self._context.socket(zmq.XPUB)
+        publisher.setsockopt(zmq.XPUB_NODROP, 1)
+        publisher.setsockopt(zmq.XPUB_VERBOSER, 1)
+        publisher.setsockopt(zmq.SNDHWM, self._high_water_mark)
+        publisher.setsockopt(zmq.LINGER, LINGER_MS)
+        publisher.setsockopt(zmq.TCP_KEEPALIVE, 1)
         try:
-            socket.bind(self._endpoint)
+            publisher.bind(self._endpoint)
         except zmq.ZMQError as error:
             self._close()
             message = f"cannot publish on {self._endpoint}: {error.strerror}; free the port or change publish.decisions"
             raise PublishError(message) from None
+        self._is_bound = True
 
     def _close(self) -> None:
         if self._socket is not None:
@@ -51,6 +64,28 @@ class ZmqPublisher(Publisher):
         if self._context is not None:
             self._context.term()
             self._context = None
+            path = self._path() if self._is_bound else None
+            if path is not None:
+                with suppress(OSError):
+                    path.unlink()
+            self._is_bound = False
+
+    def _path(self) -> Path | None:
+        """Return the path of an ipc endpoint, None for another one and for an abstract name."""
+        scheme, _, name = self._endpoint.partition("://")
+        return Path(name) if scheme == "ipc" and not name.startswith("@") else None
+
+    def _refuse_taken(self, path: Path) -> None:
+        """Raise InputError where a file stands, PublishError where somebody listens."""
+        if not path.is_socket():
+            found = "a file or a folder stands there, which would be lost"
+            raise InputError(f"cannot publish on {self._endpoint}: {found}; change publish.decisions")
+        with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
+            probe.settimeout(1.0)
+            probe.connect(str(path))
+            raise PublishError(
+                f"cannot publish on {self._endpoint}: another process does; stop it or change publish.decisions"
+            )
 
     def _send(self, topic: str, payload: bytes) -> bool:
         if self._socket is None:

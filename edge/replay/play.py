@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
+from edge.errors import InputError
 from edge.pipeline import Pipeline
 from edge.ports import Locator
 from edge.preprocess import cut
@@ -77,6 +78,9 @@ def _replay(
     folder: Path, pipeline: Pipeline, locators: Mapping[str, Locator]
 ) -> Iterator[tuple[str, int, Region, Decision]]:
     for frame in read_frames(folder):
+        if frame.camera_id not in locators:
+            found = f"a frame of the camera {frame.camera_id}, which session.json does not name"
+            raise InputError(f"{folder}: {found}; the recording is damaged")
         regions = locators[frame.camera_id].locate(frame)
         decisions = pipeline.decide([cut(frame.image, region) for region in regions])
         for region, decision in zip(regions, decisions, strict=True):

@@ -17,17 +17,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from edge import messages
 from edge.capture.stills import read_still, write_still
-from edge.config import CameraConfig, DaemonConfig
+from edge.config import MAX_THREADS, CameraConfig, DaemonConfig
 from edge.errors import InputError, PublishError
 from edge.publish.journal import JournalPublisher
 from edge.types import Frame
+from edge.writing import cannot_write
 
 __all__ = [
     "FrameLine",
@@ -52,7 +53,7 @@ class Session(Struct, frozen=True, kw_only=True):
     device_id: str
     bundle: str
     bundle_id: str
-    threads: int
+    threads: Annotated[int, Meta(ge=1, le=MAX_THREADS)]
     cameras: tuple[CameraConfig, ...]
 
 
@@ -64,6 +65,13 @@ class FrameLine(Struct, frozen=True, kw_only=True):
     captured_ns: int
     captured_wall_ns: int
     file: str
+
+
+class _End(Struct, frozen=True, kw_only=True):
+    """What end.json holds."""
+
+    frames: int
+    decisions: int
 
 
 class Recorder:
@@ -86,12 +94,12 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         try:
+            if self._folder.is_dir() and any(self._folder.iterdir()):
+                raise InputError(f"{self._folder}: is not empty; give --record a new folder")
             (self._folder / PICTURES).mkdir(parents=True, exist_ok=True)
-            if any((self._folder / name).exists() for name in (SESSION, FRAMES, DECISIONS)):
-                raise InputError(f"{self._folder}: holds a recording already; give --record a new folder")
             (self._folder / SESSION).write_bytes(msgspec.json.format(msgspec.json.encode(self._session)))
         except OSError as error:
-            raise PublishError(f"{self._folder}: {error.strerror or error}; give --record a writable folder") from None
+            raise cannot_write(self._folder, error, "give --record a writable folder") from None
         self._frames.__enter__()
         self._decisions.__enter__()
         return self
@@ -102,7 +110,7 @@ class Recorder:
         self._frames.__exit__(kind, error, trace)
         self._decisions.__exit__(kind, error, trace)
         if kind is None and not self._broken:
-            counts = msgspec.json.encode({"frames": self._counts[FRAMES], "decisions": self._counts[DECISIONS]})
+            counts = msgspec.json.encode(_End(frames=self._counts[FRAMES], decisions=self._counts[DECISIONS]))
             with suppress(OSError):  # a disk that is full by now: the recording stays an incomplete one
                 (self._folder / END).write_bytes(counts)
 
@@ -142,7 +150,8 @@ def read_session(folder: Path) -> Session:
     try:
         session = msgspec.json.decode(path.read_bytes(), type=Session)
     except (OSError, msgspec.MsgspecError) as error:
-        raise InputError(f"{path}: {error}; expected a folder made by edge-daemon --record") from None
+        found = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: {found}; expected a folder made by edge-daemon --record") from None
     if session.schema != SCHEMA:
         raise InputError(f"{path}: schema {session.schema}, expected {SCHEMA}; record again with this version")
     return session
@@ -161,8 +170,20 @@ def read_frames(folder: Path) -> Iterator[Frame]:
 
 
 def is_complete(folder: Path) -> bool:
-    """Return whether the recording was ended in order, with everything kept."""
-    return (folder / END).is_file()
+    """Return whether the recording was ended in order, with everything kept; raises InputError for lost frames.
+
+    What was decided on a frame whose line is gone would otherwise never be compared, and never differ.
+    """
+    try:
+        end = msgspec.json.decode((folder / END).read_bytes(), type=_End)
+    except FileNotFoundError:
+        return False
+    except (OSError, msgspec.MsgspecError) as error:
+        raise InputError(f"{folder / END}: {error}; the recording is damaged") from None
+    frames = sum(1 for _ in read_frame_lines(folder))
+    if frames != end.frames:
+        raise InputError(f"{folder / FRAMES}: {frames} frames, recorded were {end.frames}; the recording is damaged")
+    return True
 
 
 def read_decisions(path: Path) -> Iterator[messages.DecisionMessage]:

@@ -36,6 +36,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, command: list[str], timeout: int) -> str:
+    if command[0] == "make":  # or a younger pyproject.toml would make it install this copy into the shared environment
+        command = ["make", "--old-file=.venv/.installed", *command[1:]]
     environment = {**os.environ, "PATH": f"{COMMANDS}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False

@@ -11,7 +11,7 @@ import pytest
 import samples
 
 from calibration.score.figures import figures_from, judge
-from calibration.score.page import write_page
+from calibration.score.page import page
 from calibration.score.truth import Truth, read_truth
 from edge.errors import InputError
 from edge.messages import DecisionMessage, Region, decode
@@ -116,9 +116,7 @@ def test_the_page_is_self_contained_and_shows_errors_first(truth: Truth, tmp_pat
     cv2.imwrite(str(tmp_path / "reference" / "sku-1" / "0.png"), samples.product(1))
     decisions = [decision(0, 100, "accept", "sku-1"), decision(1, 100, "accept", "<sku-2>")]
     judged = judge(truth, decisions)
-    page = tmp_path / "page.html"
-    write_page(page, judged, figures_from(judged, truth), (tmp_path, tmp_path, "b1"))
-    text = page.read_text()
+    text = page(judged, figures_from(judged, truth), (tmp_path, tmp_path, "b1"))
     assert text.index("silent errors") < text.index("Accepted and right")
     assert text.count("data:image/jpeg;base64,") == 2
     assert "http" not in text
