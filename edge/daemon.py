@@ -67,9 +67,9 @@ class _InFlight:
 class Daemon:
     """Decides on everything that the cameras deliver until they end or `stop` is set. All parts come opened.
 
-    The engine has a thread of its own and nothing else in it: while it works on one batch, this thread locates, fits
-    and publishes for its neighbours. At most IN_FLIGHT batches wait for the engine; when no camera has a frame, this
-    thread waits for the engine, so a decision never waits for the next frame.
+    When there is work beside it, the engine runs in a thread of its own: while it works on one batch, this thread
+    locates, fits and publishes for its neighbours. At most IN_FLIGHT batches wait for the engine; when no camera has a
+    frame, this thread waits for the engine, so a decision never waits for the next frame.
     """
 
     def __init__(
@@ -112,13 +112,21 @@ class Daemon:
         for batch in self._pipeline.prepare([cut(frame.image, region) for region in regions]):
             own = regions[first : first + len(batch.crops)]
             first += len(own)
-            future = executor.submit(self._pipeline.embed, batch)
-            self._in_flight.append(_InFlight(replace(frame, image=NO_IMAGE), own, batch, future))
+            embeddings = self._embed(batch, stream, executor)
+            self._in_flight.append(_InFlight(replace(frame, image=NO_IMAGE), own, batch, embeddings))
             self._finish(len(self._in_flight) - IN_FLIGHT)
         if self._outgoing.records:  # a picture takes long to write: what is decided goes out first
             self._finish(len(self._in_flight))
         self._outgoing.frame(frame)
         stream.camera.release(frame)
+
+    def _embed(self, batch: Batch, stream: Stream, executor: Executor) -> Future[Embeddings]:
+        """Start the engine: in its thread when there is work beside it, else here, which spares two thread switches."""
+        if self._in_flight or stream.camera.ready():
+            return executor.submit(self._pipeline.embed, batch)
+        done: Future[Embeddings] = Future()
+        done.set_result(self._pipeline.embed(batch))
+        return done
 
     def _finish(self, count: int) -> None:
         """Wait for the oldest `count` batches, judge and publish them; a failure of the engine is raised here."""

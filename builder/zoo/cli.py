@@ -28,6 +28,7 @@ from builder.zoo.sidecar import EFFICIENTNET_LITE, sidecar_text
 from builder.zoo.sources import SOURCES, Source
 from edge.command import Parser, run
 from edge.errors import InputError
+from edge.writing import cannot_write, whole_file
 
 __all__ = ["main"]
 
@@ -144,18 +145,9 @@ def _converted(backbone: str, weights: _Weights, head: str) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; give a writable folder with --out"
-        ) from error
+        raise cannot_write(path.parent, error, "give a writable folder with --out") from error
+    with whole_file(path) as stream:
+        stream.write(data)

