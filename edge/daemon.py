@@ -121,8 +121,11 @@ class Daemon:
         stream.camera.release(frame)
 
     def _embed(self, batch: Batch, stream: Stream, executor: Executor) -> Future[Embeddings]:
-        """Start the engine: in its thread when there is work beside it, else here, which spares two thread switches."""
-        if self._in_flight or stream.camera.ready():
+        """Start the engine: in its thread when there is work beside it, else here, which spares two thread switches.
+
+        A file always has work beside it: its next frame is wanted at once.
+        """
+        if self._in_flight or not stream.camera.is_live or stream.camera.ready():
             return executor.submit(self._pipeline.embed, batch)
         done: Future[Embeddings] = Future()
         done.set_result(self._pipeline.embed(batch))
