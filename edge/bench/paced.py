@@ -145,7 +145,7 @@ def _frame_times(
 class _Source(Camera):
     """Gives the images in turn, each when it is due. Its descriptor counts what is due and not yet read."""
 
-    is_live = False
+    is_live = True  # paced like a camera: the daemon treats a lone crop as it does on a cart
 
     def __init__(self, images: Sequence[Image], pace: Pace) -> None:
         self.camera_id = "bench"
