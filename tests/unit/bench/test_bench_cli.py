@@ -133,3 +133,11 @@ def test_bad_options_end_with_2(options: list[str], capsys: pytest.CaptureFixtur
         main(options)
     assert ended.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [[], ["pipeline"], ["memory"], ["lookup"]])
+def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    assert f"example:\n  {' '.join(['edge-bench', *command])}" in capsys.readouterr().out

@@ -107,3 +107,38 @@ def test_one_changed_byte_in_any_file_is_refused_by_name(tmp_path: Path, name: s
     (path / name).write_bytes(raw)
     with pytest.raises(BundleError, match=name):
         read_bundle(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("max_batch", 0),
+        ("max_batch", -1),
+        ("dimension", 0),
+        ("input", {"height_px": 32, "width_px": 32, "resize": "x"}),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    def edit(_folder: Path, content: dict[str, object]) -> None:
+        content[key] = value
+
+    path = samples.write_sample_bundle(tmp_path / "b")
+    with pytest.raises(BundleError, match=key):
+        read_bundle(reseal(path, edit))
+
+
+def test_a_product_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    def edit(folder: Path, _content: dict[str, object]) -> None:
+        text = (folder / "classes.json").read_text()
+        (folder / "classes.json").write_text(text.replace("sku-001", "sku-000"))
+
+    path = samples.write_sample_bundle(tmp_path / "b")
+    with pytest.raises(BundleError, match="a SKU stands twice"):
+        read_bundle(reseal(path, edit))
+
+
+@pytest.mark.parametrize("key", ["verify_set", "quality"])
+def test_a_limit_without_end_is_refused(tmp_path: Path, key: str) -> None:
+    path = samples.write_sample_bundle(tmp_path / "b")
+    with pytest.raises(BundleError, match=f"{key} holds an infinity"):
+        read_bundle(reseal(path, change_array("rules.npz", key, lambda a: a + np.inf)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket as socket_module
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zmq
 
-from edge.errors import PublishError
+from edge.errors import InputError, PublishError
 from edge.publish.journal import JournalPublisher
 from edge.publish.memory import MemoryPublisher
 from edge.publish.zmq_pub import ZmqPublisher
@@ -114,3 +115,30 @@ def test_publishers_leak_no_descriptor(endpoint: str) -> None:
         with ZmqPublisher(endpoint, 10) as publisher:
             publisher.send("decision.basket", b"x")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_at_an_ipc_path_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="a file or a folder stands there"):
+        ZmqPublisher(f"ipc://{tmp_path}/thesis.txt", 10).__enter__()
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_ipc_path_on_which_another_publishes_is_not_taken_away(endpoint: str, context: zmq.Context) -> None:
+    with ZmqPublisher(endpoint, 10) as first, subscriber(context, endpoint) as receiver:
+        with pytest.raises(PublishError, match="another process does"):
+            ZmqPublisher(endpoint, 10).__enter__()
+        assert first.wait_for_subscriptions(1, WAIT_MS)
+        assert first.send("decision.basket", b"still here")
+        assert receiver.recv_multipart() == [b"decision.basket", b"still here"]
+
+
+def test_the_socket_file_goes_with_the_publisher_and_a_dead_one_is_replaced(endpoint: str, tmp_path: Path) -> None:
+    with ZmqPublisher(endpoint, 10):
+        files = list(tmp_path.iterdir())
+        assert len(files) == 1
+    assert list(tmp_path.iterdir()) == []
+    with socket_module.socket(socket_module.AF_UNIX) as dead:
+        dead.bind(endpoint.removeprefix("ipc://"))
+    with ZmqPublisher(endpoint, 10) as publisher:
+        assert publisher.send("decision.basket", b"x")

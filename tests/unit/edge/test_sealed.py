@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from edge.errors import BundleError, InputError
-from edge.sealed import MANIFEST, open_sealed, write_sealed
+from edge.sealed import MANIFEST, _canonical, _identity, open_sealed, write_sealed
 
 
 def seal(path: Path, text: str = "one") -> Path:
@@ -84,4 +87,63 @@ def test_a_manifest_cannot_point_outside(tmp_path: Path) -> None:
     manifest["files"]["../secret"] = manifest["files"].pop("a.txt")
     (path / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match=MANIFEST):
+        open_sealed(path, "bundle", 1)
+
+
+def test_a_link_to_the_folder_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to("v1")
+    seal(tmp_path / "current")
+    seal(tmp_path / "current", "two")
+    assert (tmp_path / "current").is_symlink()
+    assert open_sealed(tmp_path / "v1", "bundle", 1).file("a.txt").read_text() == "two"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["current", "v1"]
+
+
+def test_what_a_person_put_beside_the_files_is_not_lost(tmp_path: Path) -> None:
+    path = seal(tmp_path / "x")
+    (path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds notes\.txt beside the bundle"):
+        seal(path, "two")
+    assert (path / "notes.txt").read_text() == "mine"
+
+
+def test_what_a_killed_writer_left_is_swept_and_what_another_is_writing_is_not(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    dead, busy = tmp_path / f".x.{gone.pid}.tmp", tmp_path / ".x.1.tmp"
+    for folder in (dead, busy, tmp_path / ".xx.1.tmp", tmp_path / ".x.notes.tmp"):
+        folder.mkdir()
+        (folder / "half").write_text("")
+    held = os.open(busy, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        seal(tmp_path / "x")
+    finally:
+        os.close(held)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".x.1.tmp", ".x.notes.tmp", ".xx.1.tmp", "x"]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "file/x", "loop"])
+def test_a_place_that_cannot_be_is_the_persons_mistake(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError):
+        seal(tmp_path / name)
+
+
+@pytest.mark.parametrize("entry", ["no size", "a list", "a NUL", "no name"])
+def test_a_manifest_that_is_sealed_and_senseless_is_refused(tmp_path: Path, entry: str) -> None:
+    path = seal(tmp_path / "x")
+    manifest = json.loads((path / MANIFEST).read_bytes())
+    del manifest["id"]
+    files = manifest["files"]
+    change = {
+        "no size": lambda: files["a.txt"].pop("size"),
+        "a list": lambda: files.update({"a.txt": []}),
+        "a NUL": lambda: files.update({"a\0": files.pop("a.txt")}),
+        "no name": lambda: files.update({"": files.pop("a.txt")}),
+    }
+    change[entry]()
+    (path / MANIFEST).write_bytes(_canonical({**manifest, "id": _identity(manifest)}))
+    with pytest.raises(BundleError, match="bad file entry"):
         open_sealed(path, "bundle", 1)

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.capture.address import parse_source
 from edge.config import DaemonConfig, load_daemon_config
 from edge.errors import ConfigError
 
@@ -30,7 +31,7 @@ metrics:
 def load(tmp_path: Path, text: str) -> DaemonConfig:
     path = tmp_path / "cart.yaml"
     path.write_text(text, encoding="utf-8")
-    return load_daemon_config(path)
+    return load_daemon_config(path, parse_source)
 
 
 def test_the_documented_keys_are_read(tmp_path: Path) -> None:
@@ -58,6 +59,15 @@ def test_the_documented_keys_are_read(tmp_path: Path) -> None:
         ("tcp://127.0.0.1:5556", "127.0.0.1", 9, "publish.decisions"),
         ("cameras:\n", "cameras: []\nx:\n", 3, "cameras"),
         ("kind: motion}", "kind: motion", 8, "not YAML"),
+        ("device_id: cart-0001", 'device_id: "cart\\n"', 1, "device_id"),
+        ("bundle: bundles/current", 'bundle: "a\\0b"', 2, "bundle"),
+        ("kind: motion", "kind: motion, min_area: 0.7", 7, "cameras[0].locate.min_area"),
+        ("kind: motion", "kind: slots, slots: [{id: s, polygon: [[1, 1], [2, 1], [3, 1]]}]", 7, "slots[0].polygon"),
+        ("tcp://127.0.0.1:5556", "tcp://127.0.0.1:0", 9, "publish.decisions"),
+        ("tcp://127.0.0.1:5556", "tcp://127.0.0.1:65536", 9, "publish.decisions"),
+        ("127.0.0.1:9108", "127.0.0.1:99999", 11, "metrics.listen"),
+        ("/dev/video0", "ftp://camera/1", 5, "cameras[0].source"),
+        ("/dev/video0", "'synthetic: x'", 5, "cameras[0].source"),
         ("device_id: cart-0001", "device_id: &a cart-0001", 1, "anchor"),
         ("device_id: cart-0001", "device_id: !!python/name:os.system x", 1, "device_id"),
     ],
@@ -74,7 +84,7 @@ def test_a_refusal_names_file_line_and_key(tmp_path: Path, old: str, new: str, l
 
 def test_two_cameras_of_one_name_are_refused(tmp_path: Path) -> None:
     camera = "  - id: basket\n    source: a.avi\n"
-    with pytest.raises(ConfigError, match="basket stands twice"):
+    with pytest.raises(ConfigError, match=r"yaml:8: cameras\[1\]\.id: the id basket stands twice"):
         load(tmp_path, GOOD.replace("publish:", camera + "publish:"))
 
 
@@ -103,3 +113,8 @@ def test_a_mutated_file_loads_or_is_refused_and_nothing_else(tmp_path: Path, pos
     else:
         assert yaml.safe_load(path.read_text(encoding="utf-8"))["device_id"] is not None
         assert config.cameras
+
+
+def test_a_block_of_several_lines_is_one_text(tmp_path: Path) -> None:
+    config = load(tmp_path, GOOD.replace("/dev/video0", ">\n      gst: videotestsrc !\n      appsink"))
+    assert config.cameras[0].source == "gst: videotestsrc ! appsink"

