@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -38,6 +38,7 @@ TICK_MS = 100
 IN_FLIGHT = 2  # one in the engine, one ready for it
 NO_IMAGE: Image = np.empty((0, 0, 3), np.uint8)
 HEARTBEAT_NS = 1_000_000_000
+MOST_WARNINGS = 100  # of one camera in the log; edge_camera_warnings_total goes on counting
 EPOCH_1970 = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 log = logging.getLogger("edge.daemon")
@@ -52,6 +53,14 @@ class Stream:
     backoff: Backoff
     ended: bool = False
     error: CaptureError | None = None
+    told: set[str] = field(default_factory=set)  # warnings that stand in the log
+
+    def tell_warnings(self) -> None:
+        """Log what was wrong with the source and survived, each text once: a looping file would repeat itself."""
+        for text in self.camera.recent_warnings:
+            if text not in self.told and len(self.told) < MOST_WARNINGS:
+                self.told.add(text)
+                log.warning("camera %s: %s", self.camera.camera_id, text)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,6 +175,8 @@ class Daemon:
         now_ns = self._clock_ns()
         if last or now_ns >= self._next_heartbeat_ns:
             self._next_heartbeat_ns = now_ns + HEARTBEAT_NS
+            for stream in self._streams.values():
+                stream.tell_warnings()
             self._outgoing.heartbeat(list(self._streams), now_ns)
 
 

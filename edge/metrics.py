@@ -91,10 +91,12 @@ class _HealthCollector(Collector):
         frames = CounterMetricFamily("edge_frames", "Frames delivered by the camera", labels=["camera"])
         drops = CounterMetricFamily("edge_frames_dropped", "Frames dropped before the decision", labels=["camera"])
         reopened = CounterMetricFamily("edge_camera_reopened", "Times the camera was reopened", labels=["camera"])
+        warnings = CounterMetricFamily("edge_camera_warnings", "Pictures or files found damaged", labels=["camera"])
         running = GaugeMetricFamily("edge_camera_running", "1 while the camera delivers", labels=["camera"])
         for camera in self._cameras:
             frames.add_metric([camera.camera_id], camera.delivered)
             drops.add_metric([camera.camera_id], camera.dropped)
             reopened.add_metric([camera.camera_id], camera.reopened)
+            warnings.add_metric([camera.camera_id], camera.warnings)
             running.add_metric([camera.camera_id], float(camera.state == "running"))
-        yield from (frames, drops, reopened, running)
+        yield from (frames, drops, reopened, warnings, running)

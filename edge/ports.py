@@ -53,6 +53,7 @@ class FrameSource(_Resource):
     delivered: int = 0
     dropped: int = 0
     reopened: int = 0
+    warnings: int = 0
 
     def read(self, timeout_ms: int) -> Frame | None:
         """Return the next frame, or None when none came within `timeout_ms`.

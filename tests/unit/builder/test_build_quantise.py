@@ -80,6 +80,29 @@ def test_int8_stays_near_float(net: object, side: int, least: float, preprocess:
     assert cosine.min() > least
 
 
+def _largest_weights(model: onnx.ModelProto) -> dict[str, int]:
+    """Return the largest magnitude of the int8 weights of each convolution, by the convolution's name."""
+    values = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+    makers = {name: node for node in model.graph.node for name in node.output}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type == "Conv" and node.input[1] in makers:
+            found[node.name] = int(np.abs(values[makers[node.input[1]].input[0]].astype(int)).max())
+    return found
+
+
+@pytest.mark.parametrize("net", [plain, bottleneck_resnet, mobile, separable])
+def test_no_cpu_can_saturate_the_sum_of_two_products(net: object) -> None:
+    exact, small = _int8(net(), LITE, 64 if net is bottleneck_resnet else 32)  # type: ignore[operator]
+    depthwise = {n.name for n in exact.graph.node if any(a.name == "group" and a.i > 1 for a in n.attribute)}
+    largest = _largest_weights(small)
+    assert largest
+    for name, value in largest.items():
+        assert value <= (127 if name in depthwise else 64), name
+        if name in depthwise:
+            assert value > 64, name
+
+
 @pytest.mark.parametrize("opset", [13, 17, 18, 21])
 def test_every_opset_goes_through(opset: int) -> None:
     if opset > onnx.defs.onnx_opset_version():

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import psutil
 import pytest
 
 from calibration.render.cli import main
@@ -133,6 +140,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path, capsys: pytest.Captur
         ["catalogue", "--photos", "round:1,2,3"],
         ["catalogue", "--size", "5000"],
         ["catalogue", "--workers", "0"],
+        ["catalogue", "--workers", "100000"],
         ["shelf", "--scenes", "0"],
         ["cart", "--products", "-4"],
         ["clip", "--products", "2001"],
@@ -198,3 +206,38 @@ def test_photos_follow_the_rank() -> None:
     assert counts[-1] == 3
     assert 3 < sum(counts) / len(counts) < 10
     assert {photos_of(sku, (4, 4)) for sku in shop} == {4}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_signal_ends_the_workers_too(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    out = tmp_path / "shop"
+    command = [sys.executable, "-m", "calibration.render.cli", "catalogue", "--skus", "500", "--workers", "2"]
+    process = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    _wait_until(lambda: len(list(out.glob("reference/*/*.jpg"))) > 1)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    # Ctrl-C in a terminal reaches every process of the group; the others only the one that was asked for.
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    if code > 0:
+        assert errors.strip() == f"edge-render: error: {'interrupted' if number == signal.SIGINT else 'terminated'}"
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come to that")
+
+
+def test_a_clip_that_is_given_up_leaves_no_parts(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = ["clip", "--skus", "4", "--frames", "60", "--out"]
+    for name in ("folder", "one.avi"):
+        assert main([*clip, str(small_disk / name)]) == 1
+        assert "free space" in capsys.readouterr().err
+    assert [str(path.relative_to(small_disk)) for path in sorted(small_disk.rglob("*")) if path.is_file()] == [
+        "folder/render.part.json"
+    ]

@@ -10,11 +10,15 @@ import msgspec
 import pytest
 import samples
 
+from calibration.score.cli import main
 from calibration.score.figures import figures_from, judge
 from calibration.score.page import page
 from calibration.score.truth import Truth, read_truth
+from edge.config import CameraConfig, DaemonConfig, PublishConfig
 from edge.errors import InputError
 from edge.messages import DecisionMessage, Region, decode
+from edge.replay.record import Recorder
+from edge.types import Frame
 
 GOLDEN = Path(__file__).parents[1] / "edge" / "decision-schema-1.json"
 
@@ -129,3 +133,60 @@ def test_rubbish_for_a_truth_is_one_clear_error(tmp_path: Path, content: str) ->
     (tmp_path / "truth.json").write_text(content)
     with pytest.raises(InputError, match=r"truth\.json"):
         read_truth(tmp_path / "truth.json")
+
+
+def write_recording(folder: Path, region: Region) -> Path:
+    """Write one decision about `region` of a frame of 640 x 480."""
+    config = DaemonConfig(
+        device_id="cart-7",
+        bundle="bundle",
+        cameras=(CameraConfig(id="basket", source="clip.avi"),),
+        publish=PublishConfig(decisions="ipc://decisions"),
+    )
+    with Recorder(folder, config, "b1") as recorder:
+        recorder.frame(Frame("basket", 0, samples.product(1, 640, 480), 0, 0))
+        recorder.decision(msgspec.structs.replace(decision(0, 0, "accept", "sku-1"), region=region))
+    return folder
+
+
+@pytest.fixture
+def options(truth: Truth, tmp_path: Path) -> list[str]:
+    recording = write_recording(tmp_path / "run", Region(x=100, y=100, width=100, height=100, label="motion"))
+    (tmp_path / "shop" / "reference").mkdir(parents=True)
+    where = {"--recording": recording, "--truth": tmp_path / "truth.json", "--catalogue": tmp_path / "shop"}
+    return [str(word) for pair in where.items() for word in pair]
+
+
+def test_the_page_and_the_figures_stand_beside_each_other(options: list[str], tmp_path: Path) -> None:
+    assert main([*options, "--out", str(tmp_path / "page.html")]) == 0
+    assert json.loads((tmp_path / "page.json").read_text())["accepted"] == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["page.html", "page.json", "run", "shop", "truth.json"]
+
+
+@pytest.mark.parametrize("name", ["truth.html", "truth.json", "page.json", "folder", "."])
+def test_an_output_in_the_place_of_something_else_is_refused(
+    options: list[str], tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    before = (tmp_path / "truth.json").read_bytes()
+    assert main([*options, "--out", str(tmp_path / name)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert (tmp_path / "truth.json").read_bytes() == before
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_a_catalogue_that_is_not_there_is_refused(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options[-1] = str(tmp_path / "nowhere")
+    assert main([*options, "--out", str(tmp_path / "page.html")]) == 2
+    assert "no folder `reference`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("corner", [(9999, 9999, 10, 10), (0, 0, 0, 0), (-50, -50, 10, 10), (600, 440, 900, 900)])
+def test_a_region_outside_the_frame_has_no_picture_and_does_no_harm(
+    options: list[str], tmp_path: Path, corner: tuple[int, int, int, int]
+) -> None:
+    x, y, width, height = corner
+    options[1] = str(write_recording(tmp_path / "odd", Region(x=x, y=y, width=width, height=height, label="motion")))
+    assert main([*options, "--out", str(tmp_path / "page.html")]) == 0
