@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from calibration.embed import read_photo
 from calibration.fit import Fitted, Settings
-from calibration.head import Rows
-from calibration.head_graph import append_head, check_head_graph
-from calibration.material import Material, joined
-from calibration.page import page_from_values
-from calibration.report import promise_of
-from calibration.rules import class_infos
+from calibration.photos.embed import read_photo
+from calibration.photos.material import Material, joined
+from calibration.report.page import page_from_values
+from calibration.report.values import promise_of
+from calibration.rules.allowance import class_infos
+from calibration.space.head import Rows
+from calibration.space.head_graph import append_head, check_head_graph
 from edge.build_folder import BuildFolder
 from edge.bundle import ENGINE_GRAPH, Bundle, BundleInfo, Golden, write_bundle, write_parameters
 from edge.engines import EngineSpec, open_engine

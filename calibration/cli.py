@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calibration.assemble import REPORT_PAGE, bundle_in_memory, write
-from calibration.catalogue import Catalogue, read_catalogue
-from calibration.embed import Embedded, embed_photos
-from calibration.feature_store import FeatureStore
 from calibration.fit import Settings, fit
-from calibration.material import Material, material_from_embedded
-from calibration.photos import Fingerprinted, fingerprint
-from calibration.report import find, report_values
-from calibration.screen import Screen, show
-from calibration.thresholds import Targets
+from calibration.photos.catalogue import Catalogue, read_catalogue
+from calibration.photos.embed import Embedded, embed_photos
+from calibration.photos.feature_store import FeatureStore
+from calibration.photos.fingerprint import Fingerprinted, fingerprint
+from calibration.photos.material import Material, material_from_embedded
+from calibration.report.screen import Screen, show
+from calibration.report.values import find, report_values
+from calibration.rules.thresholds import Targets
 from edge import command
 from edge.build_folder import read_build
 from edge.bundle import KIND

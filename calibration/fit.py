@@ -8,7 +8,7 @@ Who may look at what
 - CERTIFY photos walk that path; unknown threshold and verify set are conformal on them. Nothing above was fitted on
   them.
 - Test and unknown photos are not looked at here.
-Every figure is for the stated mix (`calibration.mix`). Products outside the mix are never accepted.
+Every figure is for the stated mix (`calibration.photos.mix`). Products outside the mix are never accepted.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.confidence_fit import Reliability, confidence_from_scores, reliability
-from calibration.head import Discriminant, Head, Rows, embed
-from calibration.material import Material, Photoset, joined
-from calibration.mix import Mix, mix_of, photo_weights
-from calibration.ood_fit import ood_from_scores
-from calibration.quality import quality_from_photos
-from calibration.rules import Allowance, accepted, rules_of
-from calibration.scores import Scores, join, nothing, scores_from_embeddings
-from calibration.splits import folds
-from calibration.table import agreement, centroids, prototypes_of, quantise
-from calibration.thresholds import Evidence, GroupCut, Targets, groups_from_tiers, thresholds_from_scores
-from calibration.twins import TwinPair, twin_index, twins_from_scores
-from calibration.unseen import Unseen, class_folds
-from calibration.verify_fit import VerifyRule, verify_from_scores
+from calibration.photos.material import Material, Photoset, joined
+from calibration.photos.mix import Mix, mix_of, photo_weights
+from calibration.photos.splits import folds
+from calibration.rules.allowance import Allowance, accepted, rules_of
+from calibration.rules.confidence_fit import Reliability, confidence_from_scores, reliability
+from calibration.rules.ood_fit import ood_from_scores
+from calibration.rules.quality import quality_from_photos
+from calibration.rules.scores import Scores, join, nothing, scores_from_embeddings
+from calibration.rules.thresholds import Evidence, GroupCut, Targets, groups_from_tiers, thresholds_from_scores
+from calibration.rules.twins import TwinPair, twin_index, twins_from_scores
+from calibration.rules.unseen import Unseen, class_folds
+from calibration.rules.verify_fit import VerifyRule, verify_from_scores
+from calibration.space.head import Discriminant, Head, Rows, embed
+from calibration.space.table import agreement, centroids, prototypes_of, quantise
 from edge import lookup
 from edge.build_folder import InputSpec
 from edge.bundle import Rules

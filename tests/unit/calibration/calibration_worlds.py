@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.catalogue import Product
-from calibration.head import Discriminant, Head
-from calibration.material import Material, Photoset, tier_of
+from calibration.photos.catalogue import Product
+from calibration.photos.material import Material, Photoset, tier_of
+from calibration.space.head import Discriminant, Head
 from edge.build_folder import GRAPH, InputSpec, write_build
 
 SPEC = InputSpec(height_px=32, width_px=32, resize="stretch")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from calibration.bounds import clean_photos_needed, p_value, regularised_beta, upper_bound
+from calibration.rules.bounds import clean_photos_needed, p_value, regularised_beta, upper_bound
 
 
 def test_incomplete_beta_is_scipys() -> None:

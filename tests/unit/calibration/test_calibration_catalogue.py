@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from calibration.catalogue import read_catalogue
+from calibration.photos.catalogue import read_catalogue
 from edge.errors import CatalogueError
 
 HEADER = "sku,name,category,barcode,status"

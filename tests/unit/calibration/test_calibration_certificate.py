@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.bounds import p_value
-from calibration.scores import DEPTH, Scores
-from calibration.thresholds import Evidence, Group, Targets, thresholds_from_scores
+from calibration.rules.bounds import p_value
+from calibration.rules.scores import DEPTH, Scores
+from calibration.rules.thresholds import Evidence, Group, Targets, thresholds_from_scores
 
 # Groups of (classes, photos per class, share accepted, share of these wrong).
 SHOPS = {

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.confidence_fit import ECE_MIN_PHOTOS, confidence_from_scores, reliability
-from calibration.scores import DEPTH, Scores, nothing
+from calibration.rules.confidence_fit import ECE_MIN_PHOTOS, confidence_from_scores, reliability
+from calibration.rules.scores import DEPTH, Scores, nothing
 from edge.confidence import p_correct
 from edge.parameters import ConfidenceModel
 

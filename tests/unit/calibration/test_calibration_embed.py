@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from calibration_worlds import SPEC, write_catalogue
 
-from calibration.catalogue import read_catalogue
-from calibration.embed import embed_photos, read_photo
-from calibration.feature_store import FeatureStore
-from calibration.photos import fingerprint
+from calibration.photos.catalogue import read_catalogue
+from calibration.photos.embed import embed_photos, read_photo
+from calibration.photos.feature_store import FeatureStore
+from calibration.photos.fingerprint import fingerprint
 from edge.engines.fake import FakeEngine, Faults
 from edge.preprocess import fit
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.feature_store import FeatureStore, Measured
+from calibration.photos.feature_store import FeatureStore, Measured
 from edge.errors import InputError
 
 FEATURES = np.random.default_rng(0).standard_normal((3, 10)).astype(np.float32)

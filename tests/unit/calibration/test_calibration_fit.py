@@ -13,12 +13,12 @@ import pytest
 from calibration_worlds import SPEC, ArrayRows, World, material
 
 from calibration.assemble import bundle_in_memory
-from calibration.evaluate import decide, outcome_of, risk_coverage
 from calibration.fit import Fitted, Settings, fit
-from calibration.head import embed
-from calibration.material import Material, Photoset
-from calibration.mix import photo_weights
-from calibration.thresholds import Targets
+from calibration.photos.material import Material, Photoset
+from calibration.photos.mix import photo_weights
+from calibration.report.evaluate import decide, outcome_of, risk_coverage
+from calibration.rules.thresholds import Targets
+from calibration.space.head import embed
 from edge.build_folder import BuildFolder
 from edge.engines.fake import FakeEngine
 from edge.pipeline import Pipeline

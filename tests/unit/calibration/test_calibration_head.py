@@ -7,8 +7,8 @@ from scipy import linalg
 from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from calibration import head as head_module
-from calibration.head import Discriminant, Head, embed, project
+from calibration.space import head as head_module
+from calibration.space.head import Discriminant, Head, embed, project
 
 
 def photos(classes: int = 30, each: int = 12, size: int = 40, seed: int = 0) -> tuple[ArrayRows, np.ndarray]:

@@ -7,8 +7,8 @@ import onnx
 import pytest
 from calibration_worlds import ArrayRows, fit_head, picture, write_tiny_build
 
-from calibration.head import Head, project
-from calibration.head_graph import append_head, check_head_graph
+from calibration.space.head import Head, project
+from calibration.space.head_graph import append_head, check_head_graph
 from edge.build_folder import read_build
 from edge.engines import EngineSpec, open_engine
 from edge.errors import BundleError, EngineError

@@ -10,16 +10,16 @@ from calibration_worlds import SPEC, product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.conformal import conformal_quantile
-from calibration.mix import mix_of, photo_weights
-from calibration.ood_fit import NEVER, auroc, ood_from_scores
-from calibration.quality import quality_from_photos
-from calibration.scores import DEPTH, Scores, nothing, scores_from_embeddings
-from calibration.splits import CERTIFY, FIT, folds, split
-from calibration.table import agreement, centroids, prototypes_of, quantise, table_from_embeddings
-from calibration.twins import successors_of, twin_index, twins_from_scores
-from calibration.unseen import FOLDS, class_folds
-from calibration.verify_fit import MAX_SET, WIDEST, verify_from_scores
+from calibration.photos.mix import mix_of, photo_weights
+from calibration.photos.splits import CERTIFY, FIT, folds, split
+from calibration.rules.conformal import conformal_quantile
+from calibration.rules.ood_fit import NEVER, auroc, ood_from_scores
+from calibration.rules.quality import quality_from_photos
+from calibration.rules.scores import DEPTH, Scores, nothing, scores_from_embeddings
+from calibration.rules.twins import successors_of, twin_index, twins_from_scores
+from calibration.rules.unseen import FOLDS, class_folds
+from calibration.rules.verify_fit import MAX_SET, WIDEST, verify_from_scores
+from calibration.space.table import agreement, centroids, prototypes_of, quantise, table_from_embeddings
 from edge import lookup
 
 ONES = np.ones(100)

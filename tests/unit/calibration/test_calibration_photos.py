@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from calibration.catalogue import Photo
-from calibration.photos import fingerprint
+from calibration.photos.catalogue import Photo
+from calibration.photos.fingerprint import fingerprint
 from edge.errors import CatalogueError
 
 

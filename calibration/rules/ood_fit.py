@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.conformal import conformal_quantile
+from calibration.rules.conformal import conformal_quantile
 from edge.parameters import OodModel
 
 __all__ = ["METHOD", "Detection", "auroc", "ood_from_scores"]

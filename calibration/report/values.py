@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.bounds import clean_photos_needed
-from calibration.evaluate import Curve, Outcome, decide, outcome_of, risk_coverage
 from calibration.fit import Fitted, Settings
-from calibration.head import Rows, embed
-from calibration.material import Material, Photoset
-from calibration.mix import photo_weights
-from calibration.ood_fit import Detection, auroc
+from calibration.photos.material import Material, Photoset
+from calibration.photos.mix import photo_weights
+from calibration.report.evaluate import Curve, Outcome, decide, outcome_of, risk_coverage
+from calibration.rules.bounds import clean_photos_needed
+from calibration.rules.ood_fit import Detection, auroc
+from calibration.space.head import Rows, embed
 from edge.pipeline import Pipeline
 from edge.types import Decision, Embeddings, Route
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.photos.material import NONE
 from edge import lookup
 from edge.types import Embeddings
 
-__all__ = ["DEPTH", "NONE", "Scores", "in_order", "join", "nothing", "scores_from_embeddings"]
+__all__ = ["DEPTH", "Scores", "in_order", "join", "nothing", "scores_from_embeddings"]
 
 DEPTH = 6  # candidates kept per photo: the largest verify set and one more
-NONE = -1  # no class
 _BLOCK = 1024
 
 Floats = NDArray[np.float32]

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.catalogue import ROLES, UNKNOWN, Catalogue, Product
-from calibration.embed import Embedded
-from calibration.scores import NONE
-from calibration.splits import CERTIFY, FIT, split
+from calibration.photos.catalogue import ROLES, UNKNOWN, Catalogue, Product
+from calibration.photos.embed import Embedded
+from calibration.photos.splits import CERTIFY, FIT, split
 from edge.errors import CatalogueError
 
-__all__ = ["Material", "Photoset", "joined", "material_from_embedded", "tier_of"]
+__all__ = ["NONE", "Material", "Photoset", "joined", "material_from_embedded", "tier_of"]
 
+NONE = -1  # no class
 TIERS = ((5, "0 tail"), (10, "1 mid"))  # fewer reference photos than this; the rest is the head
 HEAD_TIER = "2 head"
 

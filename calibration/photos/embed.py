@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.catalogue import Photo
-from calibration.feature_store import FeatureStore, Measured
-from calibration.photos import Fingerprinted
+from calibration.photos.catalogue import Photo
+from calibration.photos.feature_store import FeatureStore, Measured
+from calibration.photos.fingerprint import Fingerprinted
 from edge.build_folder import InputSpec
 from edge.ports import Engine
 from edge.preprocess import fit, sharpness

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.conformal import conformal_quantile
-from calibration.scores import Scores
+from calibration.rules.conformal import conformal_quantile
+from calibration.rules.scores import Scores
 from edge.pipeline import CANDIDATES
 
 __all__ = ["MAX_SET", "SET_ERROR", "VerifyRule", "verify_from_scores"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from calibration.charts import ROUTES, reliability_diagram, risk_coverage_chart, route_bar
+from calibration.report.charts import ROUTES, reliability_diagram, risk_coverage_chart, route_bar
 
 __all__ = ["page_from_values"]
 
@@ -55,7 +55,7 @@ _NOTES = {
 
 
 def page_from_values(values: Mapping[str, Any], title: str) -> str:
-    """Return the page for the values of `calibration.report.report_values`; `title` names the bundle."""
+    """Return the page for the values of `calibration.report.values.report_values`; `title` names the bundle."""
     sections = (
         _promise(values),
         _forecast(values),

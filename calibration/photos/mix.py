@@ -3,10 +3,10 @@
 Every certified figure is a weighted one: a photo of class c weighs w_c / n_c, w_c the share of the class in the mix and
 n_c its photos. Products without photos to certify on cannot be in the mix: they are named, and never accepted.
 
-A certificate is only as strong as its heaviest photo (see `calibration.bounds`), so one product with a single photo, or
-a best seller with three, could cost every other product its certificate. Those with the fewest photos for their share
-are therefore left out of the mix too, up to DROP of it and only while that makes the certificate stronger. Counts and
-shares alone decide, never how the photos came out, so nothing is biased by it.
+A certificate is only as strong as its heaviest photo (see `calibration.rules.bounds`), so one product with a single
+photo, or a best seller with three, could cost every other product its certificate. Those with the fewest photos for
+their share are therefore left out of the mix too, up to DROP of it and only while that makes the certificate stronger.
+Counts and shares alone decide, never how the photos came out, so nothing is biased by it.
 """
 
 from __future__ import annotations

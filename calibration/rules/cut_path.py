@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.bounds import p_value
+from calibration.rules.bounds import p_value
 
 __all__ = ["Path", "Side", "Sums", "path_from_learn"]
 

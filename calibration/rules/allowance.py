@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.material import Material, Photoset
-from calibration.mix import Mix
-from calibration.scores import NONE, Scores
-from calibration.thresholds import Evidence, GroupCut
-from calibration.twins import successors_of
-from calibration.verify_fit import MAX_SET, SET_ERROR, VerifyRule
+from calibration.photos.material import NONE, Material, Photoset
+from calibration.photos.mix import Mix
+from calibration.rules.scores import Scores
+from calibration.rules.thresholds import Evidence, GroupCut
+from calibration.rules.twins import successors_of
+from calibration.rules.verify_fit import MAX_SET, SET_ERROR, VerifyRule
 from edge.bundle import Rules
 from edge.confidence import p_correct
 from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, QualityLimits

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.head import Head, project
+from calibration.space.head import Head, project
 from edge.errors import BundleError, EngineError
 from edge.ports import Engine
 from edge.types import Crops, Embeddings

@@ -1,6 +1,6 @@
 """What the device would decide: photos through `edge.pipeline.Pipeline.judge`, the very code of the daemon.
 
-Only the engine is left out: embeddings come from the fitted head on cached features, and `calibration.head_graph`
+Only the engine is left out: embeddings come from the fitted head on cached features, and `calibration.space.head_graph`
 proves both equal when the bundle is written. Shares are weighted by the mix; counts are photos.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.material import Photoset
+from calibration.photos.material import Photoset
 from edge.pipeline import Batch, Pipeline
 from edge.types import Decision, Embeddings, Route
 

@@ -42,7 +42,7 @@ class Measured:
 
 
 class FeatureStore:
-    """Rows of `dimension` features. Use inside `with`; `read` makes it `Rows` for `calibration.head`."""
+    """Rows of `dimension` features. Use inside `with`; `read` makes it `Rows` for `calibration.space.head`."""
 
     def __init__(self, folder: Path | None, scratch: Path, build_id: str, dimension: int) -> None:
         self.dimension = dimension

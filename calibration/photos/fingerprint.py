@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from calibration.catalogue import ROLES, UNKNOWN, Photo
+from calibration.photos.catalogue import ROLES, UNKNOWN, Photo
 from edge.errors import CatalogueError
 
 __all__ = ["Fingerprinted", "fingerprint"]

@@ -3,11 +3,11 @@
 The claim, for each group of products (tier) at once, with probability `certainty` over the photos that certify:
 - of the photos that are accepted as a product of the group, in the stated mix, at most `accept_error` show another one;
 - of the photos whose product is not enrolled, and whose best candidate is of the group, at most `near_unknown` are
-  accepted (simulated by `calibration.unseen`).
+  accepted (simulated by `calibration.rules.unseen`).
 
-How: a photo is accepted when confidence and similarity both reach their cut point. `calibration.cut_path` lays a path
-of such pairs, strict to liberal, on photos that do not certify. On the photos that certify, it is walked from its start
-towards the liberal end as a fixed sequence of tests, each of both claims at the full level (Learn then Test:
+How: a photo is accepted when confidence and similarity both reach their cut point. `calibration.rules.cut_path` lays a
+path of such pairs, strict to liberal, on photos that do not certify. On the photos that certify, it is walked from its
+start towards the liberal end as a fixed sequence of tests, each of both claims at the full level (Learn then Test:
 Angelopoulos et al. 2021, arXiv 2110.01052; selective risk: Geifman & El-Yaniv 2017, arXiv 1705.08500), and the walk
 ends at the first that fails. Of the certified steps the one that accepts most is taken. The error probability is split
 over the groups.
@@ -25,9 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.bounds import clean_photos_needed, upper_bound
-from calibration.cut_path import Side, Sums, path_from_learn
-from calibration.scores import Scores
+from calibration.rules.bounds import clean_photos_needed, upper_bound
+from calibration.rules.cut_path import Side, Sums, path_from_learn
+from calibration.rules.scores import Scores
 
 __all__ = ["Evidence", "Group", "GroupCut", "Targets", "groups_from_tiers", "thresholds_from_scores"]
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.head import Discriminant, Rows, embed
-from calibration.material import Photoset
-from calibration.scores import NONE, Scores, in_order, nothing, scores_from_embeddings
-from calibration.table import table_from_embeddings
+from calibration.photos.material import NONE, Photoset
+from calibration.rules.scores import Scores, in_order, nothing, scores_from_embeddings
+from calibration.space.head import Discriminant, Rows, embed
+from calibration.space.table import table_from_embeddings
 from edge import lookup
 
 __all__ = ["FOLDS", "Unseen", "class_folds"]

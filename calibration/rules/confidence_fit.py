@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.scores import Scores
+from calibration.rules.scores import Scores
 from edge.confidence import p_correct
 from edge.parameters import ConfidenceModel
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.catalogue import Product
-from calibration.scores import NONE, Scores
+from calibration.photos.catalogue import Product
+from calibration.photos.material import NONE
+from calibration.rules.scores import Scores
 from edge.types import Embeddings
 
 __all__ = ["CONFUSED", "SEPARATION", "TwinPair", "successors_of", "twin_index", "twins_from_scores"]

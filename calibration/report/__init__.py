@@ -1,0 +1,1 @@
+"""What calibration found, for people: figures, charts, the page, the terminal."""

@@ -1,0 +1,1 @@
+"""What the device obeys, fitted: confidence, unknown threshold, twins, certified cut points, verify sets."""
