@@ -156,7 +156,7 @@ def _lookup(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figu
         Figure("table as stored", found.stored_mib, "MiB"),
         Figure("table as searched", found.searched_mib, "MiB"),
     ]
-    return {"subject": subject, "queries": arguments.queries}, figures
+    return {"subject": f"{subject}, {found.dots}", "queries": arguments.queries, "dots": found.dots}, figures
 
 
 def _throughput(

@@ -15,6 +15,7 @@ __all__ = ["Machine", "machine"]
 PACKAGES = (
     "shelfedge",
     "numpy",
+    "numkong",
     "opencv-python",
     "opencv-python-headless",
     "onnxruntime",

@@ -14,7 +14,7 @@ MODULES = sorted(
     for path in (ROOT / "edge").rglob("*.py")
 )
 WORKSHOP = ("onnx", "scipy", "pandas", "sklearn", "torch", "PIL", "builder", "calibration", "hypothesis", "pytest")
-ENGINES = ("onnxruntime", "tensorrt", "pycuda")
+EXTRAS = ("onnxruntime", "tensorrt", "pycuda", "numkong")
 
 
 def run(code: str) -> None:
@@ -25,7 +25,7 @@ def run(code: str) -> None:
 
 
 def test_every_device_module_imports_where_the_workshop_is_not_installed() -> None:
-    blocked = WORKSHOP + ENGINES
+    blocked = WORKSHOP + EXTRAS
     run(
         "import importlib, sys\n"
         f"for name in {blocked!r}: sys.modules[name] = None\n"

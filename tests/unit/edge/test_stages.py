@@ -29,7 +29,7 @@ def test_a_class_is_as_near_as_its_nearest_prototype(seed: int, sizes: list[int]
     for n in range(3):
         for c in range(len(sizes)):
             rows = [made.prototypes[k].astype(np.float64) * made.scale for k in range(len(owners)) if owners[k] == c]
-            assert found[n, c] == pytest.approx(max(float(queries[n] @ row) for row in rows), abs=1e-4)
+            assert found[n, c] == pytest.approx(max(float(queries[n] @ row) for row in rows), abs=2e-3)
 
 
 @given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.9]), min_size=1, max_size=30), st.integers(1, 8))
