@@ -34,12 +34,16 @@ _LEAST, _MOST = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Index:
-    """The table made ready for search."""
+    """The table made ready for search.
+
+    Where every class has equally many prototypes, the first ones of all classes come first, then the second ones, and
+    so on: their maximum is then taken over whole rows. Else they stay together, class by class.
+    """
 
     dots: Dots
     scale: np.float32  # of the table
-    first_row: NDArray[np.int64]  # (C,), the first prototype of each class
-    one_each: bool
+    first_row: NDArray[np.int64]  # (C,), the first prototype of each class in the table
+    each: int  # prototypes of every class, 0 where they differ in number
 
     @property
     def held_bytes(self) -> int:
@@ -50,8 +54,12 @@ class Index:
 def index_from_table(table: PrototypeTable) -> Index:
     """Make the int8 table ready once, for the fastest search that is exact on this machine."""
     first_row = np.flatnonzero(np.diff(table.owners, prepend=-1)).astype(np.int64)
-    dots = dots_from_table(table.prototypes)
-    return Index(dots, np.float32(table.scale), first_row, len(first_row) == len(table.owners))
+    counts = np.diff(first_row, append=len(table.owners))
+    if (counts != counts[0]).any():
+        return Index(dots_from_table(table.prototypes), np.float32(table.scale), first_row, 0)
+    each = int(counts[0])
+    rows = table.prototypes.reshape(len(first_row), each, -1).swapaxes(0, 1).reshape(table.prototypes.shape)
+    return Index(dots_from_table(rows), np.float32(table.scale), first_row, each)
 
 
 def similarities(index: Index, embeddings: Embeddings) -> Similarities:
@@ -60,9 +68,11 @@ def similarities(index: Index, embeddings: Embeddings) -> Similarities:
     A row of zeros is as near to every class: 0. A row that holds NaN, infinity or more than 1e30 is NaN to every class.
     """
     queries, steps = _integers(embeddings)
-    nearest = index.dots(queries)
-    if not index.one_each:
-        nearest = np.maximum.reduceat(nearest, index.first_row, axis=1)
+    every = index.dots(queries)
+    if index.each:
+        nearest = every.reshape(len(queries), index.each, -1).max(axis=1)
+    else:
+        nearest = np.maximum.reduceat(every, index.first_row, axis=1)
     found: Similarities = nearest.astype(np.float32)
     found *= steps * index.scale
     return found
@@ -71,12 +81,12 @@ def similarities(index: Index, embeddings: Embeddings) -> Similarities:
 def top(scores: Similarities, count: int) -> NDArray[np.intp]:
     """Return (N, min(count, C)) class indices by falling score; equal scores by rising index: ties are stable."""
     count = min(count, scores.shape[1])
-    if count < scores.shape[1]:
-        found = np.sort(np.argpartition(-scores, count - 1, axis=1)[:, :count], axis=1)
-    else:
-        found = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
-    order = np.argsort(-np.take_along_axis(scores, found, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(found, order, axis=1)
+    left, row = scores.copy(), np.arange(len(scores))
+    found = np.empty((len(scores), count), np.intp)
+    for place in range(count):
+        found[:, place] = left.argmax(axis=1)  # the first of equals
+        left[row, found[:, place]] = -np.inf
+    return found
 
 
 def _integers(embeddings: Embeddings) -> tuple[NDArray[np.int16], NDArray[np.float32]]:

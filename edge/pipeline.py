@@ -6,18 +6,18 @@ daemon, `edge-classify`, replay and calibration's final measurement run the very
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge import confidence, lookup, ood, preprocess
 from edge.bundle import Bundle
 from edge.errors import BundleError
 from edge.ports import Engine
 from edge.route import Evidence, Limits, route
-from edge.types import Candidate, Crops, Decision, Embeddings, Image, Similarities
+from edge.types import Candidate, Crops, Decision, Embeddings, Image
 
 __all__ = ["CANDIDATES", "Batch", "Pipeline"]
 
@@ -75,40 +75,40 @@ class Pipeline:
         rules = self._bundle.rules
         scores = lookup.similarities(self._index, embeddings)
         best = lookup.top(scores, CANDIDATES)
-        similarity = np.take_along_axis(scores, best[:, :1], axis=1)[:, 0]
-        second = (
-            np.take_along_axis(scores, best[:, 1:2], axis=1)[:, 0]
-            if best.shape[1] > 1
-            else np.full_like(similarity, -1)
-        )
-        p_correct = confidence.p_correct(rules.confidence, best[:, 0], similarity, similarity - second)
-        strange = self._strangeness(scores)
-        finite = np.abs(embeddings).sum(axis=1) > 0
+        alike = scores[np.arange(len(scores))[:, None], best]
+        similarity = alike[:, 0]
+        margin = similarity - (alike[:, 1] if alike.shape[1] > 1 else np.float32(-1))
+        p_correct = confidence.p_correct(rules.confidence, best[:, 0], similarity, margin).tolist()
+        strange = self._strangeness(scores).tolist()
+        within = (scores >= alike[:, :1] - np.float32(rules.cuts.set_gap)).sum(axis=1).tolist()
+        size = np.abs(embeddings).sum(axis=1).tolist()
         decisions = []
-        for row in range(len(embeddings)):
+        for row, (classes, values) in enumerate(zip(best.tolist(), alike.tolist(), strict=True)):
             evidence = Evidence(
-                finite=bool(finite[row]),
-                similarity=float(similarity[row]),
-                confidence=float(p_correct[row]),
-                ood_score=float(strange[row]),
-                set_size=int((scores[row] >= similarity[row] - rules.cuts.set_gap).sum()),
+                finite=0.0 < size[row] < math.inf,
+                similarity=values[0],
+                confidence=p_correct[row],
+                ood_score=strange[row],
+                set_size=within[row],
                 side_px=batch.sides_px[row],
                 sharpness=batch.sharpness[row],
             )
-            decisions.append(self._decision(evidence, scores[row], best[row]))
+            decisions.append(self._decision(evidence, classes, values))
         return decisions
 
-    def _decision(self, evidence: Evidence, scores: Similarities, best: NDArray[np.intp]) -> Decision:
-        top = int(best[0])
-        chosen, reasons = route(evidence, self._limits(top))
+    def _decision(self, evidence: Evidence, best: list[int], alike: list[float]) -> Decision:
+        """Return the decision for candidates `best`, classes by falling similarity `alike`."""
+        chosen, reasons = route(evidence, self._limits(best[0]))
+        if not evidence.finite:
+            return Decision(chosen, None, 0.0, evidence.ood_score, (), (), reasons)
         classes = self._bundle.classes
         return Decision(
             route=chosen,
-            sku=classes[top].sku if evidence.finite else None,
-            confidence=evidence.confidence if evidence.finite else 0.0,
+            sku=classes[best[0]].sku,
+            confidence=evidence.confidence,
             ood_score=evidence.ood_score,
-            candidates=tuple(Candidate(classes[c].sku, float(scores[c])) for c in best) if evidence.finite else (),
-            verify_set=self._verify_set(scores, best) if evidence.finite else (),
+            candidates=tuple(Candidate(classes[c].sku, value) for c, value in zip(best, alike, strict=True)),
+            verify_set=self._verify_set(best, evidence.set_size),
             reasons=reasons,
         )
 
@@ -126,10 +126,10 @@ class Pipeline:
             discontinued=self._bundle.classes[best].status == "discontinued",
         )
 
-    def _verify_set(self, scores: Similarities, best: NDArray[np.intp]) -> tuple[str, ...]:
-        """Return the products within the conformal gap of the best, and its twin and successor, best first."""
-        cuts, top = self._bundle.rules.cuts, int(best[0])
-        members = [int(c) for c in best if scores[c] >= scores[top] - cuts.set_gap][: cuts.max_set]
+    def _verify_set(self, best: list[int], size: int) -> tuple[str, ...]:
+        """Return the `size` products within the conformal gap of the best, and its twin and successor, best first."""
+        cuts, top = self._bundle.rules.cuts, best[0]
+        members = best[: min(size, cuts.max_set)]
         for other in (int(cuts.twin[top]), int(cuts.successor[top])):
             if other >= 0 and other not in members:
                 members.append(other)

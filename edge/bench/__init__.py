@@ -6,6 +6,7 @@ throughput  the daemon against a bare loop of the same engine
 paced       latency from frame in memory to message sent, at a set load
 memory      what all processes of the daemon hold, and whether it grows
 search      the nearest-prototype search alone
+decide      what a decision costs beyond the engine, in time and memory
 machine     what it was measured on
 report      figures, bars, table and file
 """

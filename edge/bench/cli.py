@@ -21,6 +21,7 @@ import edge.one_thread  # noqa: F401  # before anything that imports NumPy
 from edge.assembly import engine_of, locator_of
 from edge.bench import throughput
 from edge.bench.child import Observed, observe
+from edge.bench.decide import decide
 from edge.bench.machine import machine
 from edge.bench.memory import slope
 from edge.bench.paced import Pace, Paced, Parts, run_paced
@@ -45,6 +46,7 @@ COMMANDS = {
     "pipeline": "throughput of the daemon against its bare engine, latency at 70 % load, and memory",
     "memory": "memory of all processes of the daemon, and its growth",
     "lookup": "the nearest-prototype search alone",
+    "decide": "what a decision costs beyond the engine: lookup, unknown detection, confidence and route",
 }
 # The bars of the product.
 MIN_RATIO = 0.90
@@ -52,6 +54,8 @@ MAX_OVER_ENGINE_MS = 2.0
 MAX_P99_TO_MEDIAN = 2.0
 MAX_PSS_MIB = 250.0
 MAX_FIRST_DECISION_S = 3.0
+MAX_DECISION_MS = 0.5
+MAX_BEYOND_ENGINE_MIB = 20.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,6 +71,7 @@ def _main(argv: Sequence[str]) -> int:
         "pipeline": _pipeline,
         "memory": _memory,
         "lookup": _lookup,
+        "decide": _decide,
     }
     what, figures = measures[arguments.command](arguments)
     write(arguments.out, arguments.command, what, figures, where)
@@ -80,23 +85,33 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(
         "edge-bench", "Measure the product on this machine.", "edge-bench pipeline --config cart.yaml --out bench.json"
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="pipeline|memory|lookup", parser_class=_Sub)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS), parser_class=_Sub)
     # argparse reads % in a help text as a format.
-    pipeline, memory, lookup = (commands.add_parser(n, help=text.replace("%", "%%")) for n, text in COMMANDS.items())
-    for one in (pipeline, memory):
-        one.add_argument("--config", type=Path, required=True, help="configuration of the daemon")
-        one.add_argument("--frames", type=_count(50), default=500, metavar="N", help="per run (default %(default)s)")
-    pipeline.add_argument(
-        "--rounds", type=_count(1), default=3, metavar="N", help="of throughput (default %(default)s)"
-    )
-    lookup.add_argument("--skus", type=_count(2), default=2000, metavar="N", help="products (default %(default)s)")
-    lookup.add_argument("--prototypes", type=_count(1), default=1, metavar="K", help="of each product (default 1)")
-    lookup.add_argument("--dimension", type=_count(2), default=256, metavar="D", help="(default %(default)s)")
-    lookup.add_argument("--queries", type=_count(10), default=500, metavar="N", help="(default %(default)s)")
-    for one in (pipeline, memory, lookup):
+    made = {name: commands.add_parser(name, help=text.replace("%", "%%")) for name, text in COMMANDS.items()}
+    for name in ("pipeline", "memory"):
+        made[name].add_argument("--config", type=Path, required=True, help="configuration of the daemon")
+        made[name].add_argument("--frames", type=_count(50), default=500, metavar="N", help="per run (default 500)")
+    made["pipeline"].add_argument("--rounds", type=_count(1), default=3, metavar="N", help="of throughput (default 3)")
+    _add_sizes(made["lookup"], prototypes=1, dimension=256)
+    made["lookup"].add_argument("--queries", type=_count(10), default=500, metavar="N", help="(default 500)")
+    _add_sizes(made["decide"], prototypes=8, dimension=192)
+    made["decide"].add_argument("--decisions", type=_count(100), default=2000, metavar="N", help="(default 2000)")
+    for one in made.values():
         one.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON too")
         one.add_argument("--gate", action="store_true", help="exit with 3 when a bar is missed")
     return parser.parse_args(argv)
+
+
+def _add_sizes(parser: argparse.ArgumentParser, prototypes: int, dimension: int) -> None:
+    """Add the size of a table that is made up."""
+    sizes = {
+        "skus": (2, 2000, "products"),
+        "prototypes": (1, prototypes, "of each product"),
+        "dimension": (2, dimension, ""),
+    }
+    for name, (least, default, text) in sizes.items():
+        shown = f"{text} (default {default})".strip()
+        parser.add_argument(f"--{name}", type=_count(least), default=default, metavar="N", help=shown)
 
 
 class _Sub(Parser):
@@ -104,7 +119,8 @@ class _Sub(Parser):
 
     def __init__(self, prog: str, **_: object) -> None:
         name = prog.rsplit(maxsplit=1)[-1]
-        options = "--skus 2000 --prototypes 4" if name == "lookup" else "--config cart.yaml --frames 5000 --gate"
+        sized = name in {"lookup", "decide"}
+        options = "--skus 2000 --prototypes 4" if sized else "--config cart.yaml --frames 5000 --gate"
         super().__init__(prog, f"Measure {COMMANDS[name]}.", f"edge-bench {name} {options}")
 
 
@@ -143,20 +159,39 @@ def _memory(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figu
 
 
 def _lookup(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figure]]:
-    skus, prototypes, dimension = arguments.skus, arguments.prototypes, arguments.dimension
-    if skus * prototypes * dimension > MAX_VALUES:
-        asked = f"a table of {skus * prototypes * dimension:,} values"
-        raise InputError(f"{asked}, expected at most {MAX_VALUES:,}; lower --skus, --prototypes or --dimension")
-    found = search(skus, prototypes, dimension, arguments.queries)
-    subject = f"{skus} products x {prototypes} prototypes x {dimension} dimensions"
+    subject = _sizes(arguments)
+    found = search(arguments.skus, arguments.prototypes, arguments.dimension, arguments.queries)
     figures = [
         Figure("query p50", float(np.median(found.queries_ms)), "ms"),
         Figure("query min", float(found.queries_ms.min()), "ms"),
-        Figure("query p99", percentile(sorted(found.queries_ms.tolist()), 0.99), "ms"),
+        Figure("query p99", percentile(found.queries_ms.tolist(), 0.99), "ms"),
         Figure("table as stored", found.stored_mib, "MiB"),
         Figure("table as searched", found.searched_mib, "MiB"),
     ]
     return {"subject": f"{subject}, {found.dots}", "queries": arguments.queries, "dots": found.dots}, figures
+
+
+def _decide(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figure]]:
+    subject = _sizes(arguments)
+    found = decide(arguments.skus, arguments.prototypes, arguments.dimension, arguments.decisions)
+    figures = [
+        at_most("decision p50", float(np.median(found.took_ms)), "ms", MAX_DECISION_MS),
+        Figure("decision min", float(found.took_ms.min()), "ms"),
+        Figure("decision p99", percentile(found.took_ms.tolist(), 0.99), "ms"),
+        at_most("memory beyond the engine", sum(found.held_mib.values()), "MiB", MAX_BEYOND_ENGINE_MIB),
+        *(Figure(f"  {name}", size, "MiB") for name, size in found.held_mib.items()),
+    ]
+    what: dict[str, object] = {"decisions": arguments.decisions, "dots": found.dots, "routes": found.routes}
+    return {"subject": f"{subject}, {found.dots}", **what}, figures
+
+
+def _sizes(arguments: argparse.Namespace) -> str:
+    """Return the size of the table in words; raises InputError for one that no device holds."""
+    skus, prototypes, dimension = arguments.skus, arguments.prototypes, arguments.dimension
+    if skus * prototypes * dimension > MAX_VALUES:
+        asked = f"a table of {skus * prototypes * dimension:,} values"
+        raise InputError(f"{asked}, expected at most {MAX_VALUES:,}; lower --skus, --prototypes or --dimension")
+    return f"{skus} products x {prototypes} prototypes x {dimension} dimensions"
 
 
 def _throughput(
@@ -208,6 +243,7 @@ def _latency_figures(paced: Paced, interval_ns: int) -> list[Figure]:
     return [
         Figure("frames offered, 70 % load", 1e9 / interval_ns, "frames/s"),
         Figure("engine p50", engine, "ms"),
+        Figure("engine p99 / p50", percentile(paced.engine_ms, 0.99) / engine, ""),
         Figure("latency p50", median, "ms"),
         at_most("latency p50 - engine p50", median - engine, "ms", MAX_OVER_ENGINE_MS),
         Figure("latency p99", p99, "ms"),

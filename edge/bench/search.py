@@ -46,7 +46,7 @@ def search(skus: int, prototypes: int, dimension: int, queries: int) -> Searched
 
 
 def random_table(skus: int, prototypes: int, dimension: int) -> PrototypeTable:
-    """Return a table of random unit rows, `prototypes` for each of `skus` products, spread over int8 as real ones are."""
+    """Return a table of random unit rows, `prototypes` for each of `skus` products, in int8 as real ones lie in it."""
     random = np.random.default_rng(SEED)
     rows = np.empty((skus * prototypes, dimension), np.int8)
     for start in range(0, len(rows), BLOCK):

@@ -45,6 +45,7 @@ def test_pipeline_measures_the_real_daemon(cart: Path, tmp_path: Path, capsys: p
     assert [one["decisions"] for one in content["rounds"]] == [60, 60]
     assert figures["daemon"]["value"] > 0
     assert figures["latency p50"]["value"] > figures["engine p50"]["value"] > 0
+    assert figures["engine p99 / p50"]["value"] >= 1
     assert figures["processes"]["value"] >= 2  # the daemon and its camera
     assert 10 < figures["PSS of all processes, peak"]["value"] < figures["RSS of all processes, peak"]["value"]
     barred = {name for name, figure in figures.items() if figure["passed"] is not None}
@@ -78,6 +79,25 @@ def test_lookup_prints_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture
     content = json.loads(out.read_text())
     assert content["subject"] == f"20 products x 2 prototypes x 8 dimensions, {content['dots']}"
     assert content["dots"] in {"numpy", "numkong"}
+
+
+def test_decide_holds_a_decision_to_its_bars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "MAX_DECISION_MS", 1e6)
+    out = tmp_path / "decide.json"
+    command = ["decide", "--skus", "90", "--prototypes", "2", "--dimension", "16", "--decisions", "200", "--gate"]
+    assert main([*command, "--out", str(out)]) == 0
+    content = json.loads(out.read_text())
+    assert content["subject"].startswith("90 products x 2 prototypes x 16 dimensions, num")
+    assert {figure["name"] for figure in content["figures"] if figure["bar"]} == {
+        "decision p50",
+        "memory beyond the engine",
+    }
+    assert sum(content["routes"].values()) == 250  # those of the warm-up too
+    monkeypatch.setattr(cli, "MAX_BEYOND_ENGINE_MIB", 0.01)
+    assert main(command) == 3
+    assert "1 of 2 bars missed: memory beyond the engine is" in capsys.readouterr().err
 
 
 def test_a_daemon_that_cannot_run_ends_with_its_last_words(
@@ -114,8 +134,9 @@ def test_an_output_that_cannot_be_written_ends_with_2_before_measuring(
 
 
 def test_a_table_that_no_device_holds_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lookup", "--skus", "10000000"]) == 2
-    assert "a table of 2,560,000,000 values, expected at most" in capsys.readouterr().err
+    for command in ("lookup", "decide"):
+        assert main([command, "--skus", "10000000", "--prototypes", "1", "--dimension", "256"]) == 2
+        assert "a table of 2,560,000,000 values, expected at most" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -126,6 +147,7 @@ def test_a_table_that_no_device_holds_ends_with_2(capsys: pytest.CaptureFixture[
         ["pipeline"],
         ["lookup", "--skus", "1"],
         ["lookup", "--queries", "-5"],
+        ["decide", "--decisions", "9"],
         ["memory", "--config", "c.yaml", "--frames", "ten"],
         ["memory", "--config", "c.yaml", "--frames", "1"],
     ],
@@ -137,7 +159,7 @@ def test_bad_options_end_with_2(options: list[str], capsys: pytest.CaptureFixtur
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", [[], ["pipeline"], ["memory"], ["lookup"]])
+@pytest.mark.parametrize("command", [[], ["pipeline"], ["memory"], ["lookup"], ["decide"]])
 def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])

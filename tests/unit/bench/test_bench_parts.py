@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import samples
 
+from edge.bench.decide import decide
 from edge.bench.paced import Pace, Parts, run_paced
 from edge.bench.search import search
 from edge.bench.source import MAX_FRAMES, measurable, refuse_live, sample_frames
@@ -143,6 +144,17 @@ def test_search_times_every_query_and_accounts_for_the_table() -> None:
     assert (found.queries_ms > 0).all()
     assert found.stored_mib == 150 * 1024 / 2**20
     assert found.searched_mib == pytest.approx({"numpy": 4, "numkong": 1}[found.dots] * found.stored_mib, rel=0.03)
+
+
+def test_decide_sends_crops_every_way_and_accounts_for_all_that_is_held() -> None:
+    found = decide(skus=200, prototypes=4, dimension=64, decisions=400)
+    assert found.took_ms.shape == (400,)
+    assert {"accept", "verify", "unknown"} <= set(found.routes)
+    table_mib = 200 * 4 * 64 / 2**20
+    assert found.held_mib["table as stored"] == pytest.approx(table_mib, rel=0.1)
+    searched = {"numpy": 4, "numkong": 1}[found.dots] * table_mib
+    assert found.held_mib["table as searched, and the rest"] == pytest.approx(searched, rel=0.3)
+    assert found.held_mib["golden crops"] == pytest.approx(8 * 224 * 224 * 3 / 2**20, rel=0.01)
 
 
 def config(*sources: str) -> DaemonConfig:
