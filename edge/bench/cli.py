@@ -104,14 +104,11 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def _add_sizes(parser: argparse.ArgumentParser, prototypes: int, dimension: int) -> None:
     """Add the size of a table that is made up."""
-    sizes = {
-        "skus": (2, 2000, "products"),
-        "prototypes": (1, prototypes, "of each product"),
-        "dimension": (2, dimension, ""),
-    }
-    for name, (least, default, text) in sizes.items():
-        shown = f"{text} (default {default})".strip()
-        parser.add_argument(f"--{name}", type=_count(least), default=default, metavar="N", help=shown)
+    parser.add_argument("--skus", type=_count(2), default=2000, metavar="N", help="products (default 2000)")
+    words = f"of each product (default {prototypes})"
+    parser.add_argument("--prototypes", type=_count(1), default=prototypes, metavar="K", help=words)
+    words = f"of the embedding (default {dimension})"
+    parser.add_argument("--dimension", type=_count(2), default=dimension, metavar="D", help=words)
 
 
 class _Sub(Parser):

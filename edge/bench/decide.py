@@ -90,9 +90,7 @@ def _bundle(table: PrototypeTable) -> Bundle:
         promise={},
     )
     names = tuple(
-        ClassInfo(
-            f"sku-{n:06d}", f"Product number {n:06d}", f"category {n % 40}", f"{n:013d}", "active", f"tier {n % 3}"
-        )
+        ClassInfo(f"sku-{n:06d}", f"Product number {n:06d}", f"category {n % 40}", f"{n:013d}", "active", "tail")
         for n in range(count)
     )
     golden = Golden(
@@ -127,9 +125,7 @@ def _held_bytes(thing: object, counted: set[int]) -> int:
     counted.add(id(thing))
     if isinstance(thing, np.ndarray) and thing.base is not None:
         return _held_bytes(thing.base, counted)
-    own = max(
-        sys.getsizeof(thing), getattr(thing, "nbytes", 0)
-    )  # an accelerator's table tells its size so, as arrays do
+    own = max(sys.getsizeof(thing), getattr(thing, "nbytes", 0))  # the second for an accelerator's table
     return own + sum(_held_bytes(part, counted) for part in _parts(thing))
 
 

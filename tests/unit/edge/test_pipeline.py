@@ -99,3 +99,18 @@ def test_one_class_only_has_no_rival_and_still_works(tmp_path: Path) -> None:
 
 def test_no_pictures_no_decisions(bundle: Bundle, engine: Engine) -> None:
     assert Pipeline(bundle, engine).decide([]) == []
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 0.0])
+def test_an_embedding_without_a_direction_goes_to_a_person_and_leaves_its_batch_alone(
+    bundle: Bundle, engine: Engine, bad: float
+) -> None:
+    pipeline = Pipeline(bundle, engine)
+    (batch,) = pipeline.prepare([samples.product(n) for n in range(3)])
+    embeddings = pipeline.embed(batch)
+    before = pipeline.judge(batch, embeddings)
+    embeddings[1] = bad
+    after = pipeline.judge(batch, embeddings)
+    assert (after[1].route, after[1].reasons) == (Route.REVIEW, (Reason.NOT_FINITE,))
+    assert (after[1].sku, after[1].candidates, after[1].verify_set) == (None, (), ())
+    assert [after[0], after[2]] == [before[0], before[2]]
