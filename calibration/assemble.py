@@ -15,7 +15,8 @@ import numpy as np
 
 from calibration.fit import Fitted, Settings
 from calibration.photos.embed import read_photo
-from calibration.photos.material import Material, joined
+from calibration.photos.material import Material
+from calibration.photos.photoset import joined
 from calibration.report.page import page_from_values
 from calibration.report.values import promise_of
 from calibration.rules.allowance import class_infos

@@ -9,12 +9,16 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from calibration.assemble import REPORT_PAGE, bundle_in_memory, write
 from calibration.fit import Settings, fit
 from calibration.photos.catalogue import Catalogue, read_catalogue
-from calibration.photos.embed import Embedded, embed_photos
+from calibration.photos.embed import Embedded, embed_copies, embed_photos
 from calibration.photos.feature_store import FeatureStore
 from calibration.photos.fingerprint import Fingerprinted, fingerprint
 from calibration.photos.material import Material, material_from_embedded
@@ -54,7 +58,13 @@ def _main(argv: Sequence[str]) -> int:
         with open_engine(build.info.engine, build.graph, spec) as engine:
             advance = screen.count("embed", len(photos.photos))
             embedded = embed_photos(engine, build.info.input, store, photos, arguments.threads, advance)
-        material = material_from_embedded(catalogue, embedded, settings.seed)
+            material = material_from_embedded(catalogue, embedded, settings.seed)
+            copied: list[NDArray[np.int64]] = []
+            for name, some, count in (("copies", material.teaching, arguments.copies), ("shifts", material.probe, 1)):
+                advance = screen.count(name, len(some) * count)
+                copied.append(embed_copies(engine, build.info.input, store, some, count, arguments.threads, advance))
+        shifted = replace(material.probe, rows=copied[1][material.probe.rows, 0])
+        material = replace(material, copies=copied[0], shifted=shifted)
         fitted = fit(material, store, build.info.input, settings, screen.step)
         screen.step("forecast")
         bundle = bundle_in_memory(build, fitted, material, settings)
@@ -97,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         "--mix", choices=("uniform", "weight"), help="products the figures are for (default: the column weight, if any)"
     )
     add("--prototypes", type=int, default=4, metavar="N", help="most prototypes per product (4)")
-    add("--dimension", type=int, default=192, metavar="N", help="most dimensions of an embedding (192)")
+    add("--dimension", type=int, default=256, metavar="N", help="most dimensions of an embedding (256)")
+    add("--copies", type=int, default=2, metavar="N", help="augmented copies of each photo that teaches (2)")
     add("--seed", type=int, default=0, metavar="N", help="which photos teach and which certify (0)")
     add("--cache", type=Path, metavar="DIR", help="keep features there, so that the next calibration is quick")
     threads = min(os.cpu_count() or 1, MOST_THREADS)
@@ -118,7 +129,7 @@ def _check(arguments: argparse.Namespace) -> None:
             raise InputError(
                 f"--{option} is {getattr(arguments, name)}, expected more than {low:g} and less than {high:g}"
             )
-    counts = {"prototypes": (1, 64), "dimension": (2, 2048), "seed": (0, 2**31), "threads": (1, 256)}
+    counts = {"prototypes": (1, 64), "dimension": (2, 2048), "copies": (0, 8), "seed": (0, 2**31), "threads": (1, 256)}
     for name, (least, most) in counts.items():
         if not least <= getattr(arguments, name) <= most:
             raise InputError(f"--{name} is {getattr(arguments, name)}, expected {least} to {most}")

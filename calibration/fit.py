@@ -1,12 +1,13 @@
 """From photos with features to everything the device obeys: the only file that knows the order of the fits.
 
-    head -> prototypes -> confidence -> unknown threshold -> quality -> twins -> accept cut points -> verify
+    shape -> head -> prototypes -> unknown detector -> confidence -> quality -> twins -> accept cut points -> verify
 
 Who may look at what
-- Reference and FIT photos teach head and prototypes. FIT photos are also scored by heads that did not see them (two
-  folds): confidence, twins and the path of cut points come from these scores ("learn").
-- CERTIFY photos walk that path; unknown threshold and verify set are conformal on them. Nothing above was fitted on
-  them.
+- Reference and FIT photos, and augmented copies of them, teach head and prototypes. FIT photos are also scored by heads
+  that did not see them (`calibration.learning`): shape, confidence, twins and the path of cut points come from these
+  scores ("learn").
+- CERTIFY photos choose the detector among a few methods, walk that path, and set unknown threshold and verify set.
+  Nothing else was fitted on them.
 - Test and unknown photos are not looked at here.
 Every figure is for the stated mix (`calibration.photos.mix`). Products outside the mix are never accepted.
 """
@@ -18,21 +19,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.photos.material import Material, Photoset, joined
+from calibration.learning import Learning
+from calibration.photos.material import Material
 from calibration.photos.mix import Mix, mix_of, photo_weights
-from calibration.photos.splits import folds
+from calibration.photos.photoset import joined
 from calibration.rules.allowance import Allowance, accepted, rules_of
 from calibration.rules.confidence_fit import Reliability, confidence_from_scores, reliability
+from calibration.rules.detector import MethodFigure
 from calibration.rules.ood_fit import ood_from_scores
 from calibration.rules.quality import quality_from_photos
-from calibration.rules.scores import Scores, join, nothing, scores_from_embeddings
 from calibration.rules.thresholds import Evidence, GroupCut, Targets, groups_from_tiers, thresholds_from_scores
 from calibration.rules.twins import TwinPair, twin_index, twins_from_scores
-from calibration.rules.unseen import Unseen, class_folds
 from calibration.rules.verify_fit import VerifyRule, verify_from_scores
-from calibration.space.head import Discriminant, Head, Rows, embed
-from calibration.space.table import agreement, centroids, prototypes_of, quantise
-from edge import lookup
+from calibration.space.head import Head, Rows
+from calibration.space.shape import Trial
+from calibration.space.table import agreement
 from edge.build_folder import InputSpec
 from edge.bundle import Rules
 from edge.parameters import PrototypeTable
@@ -77,18 +78,10 @@ class Fitted:
     twins: tuple[TwinPair, ...]
     verify: VerifyRule
     reliability: Reliability
+    trials: tuple[Trial, ...]
+    detectors: tuple[MethodFigure, ...]
     certify_embeddings: Embeddings
     int8_agreement: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Scored:
-    """Photos with what the lookup says about them, and what it would say if their products were not enrolled."""
-
-    photos: Photoset
-    scores: Scores
-    unseen: Scores
-    embeddings: Embeddings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,38 +112,32 @@ class _Choice:
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Enrolled:
-    """A head with the table that its own photos make; `prototypes` are the float rows of `table`."""
-
-    head: Head
-    table: PrototypeTable
-    prototypes: Embeddings
-    centres: Embeddings
-
-
 def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, step: Callable[[str], None]) -> Fitted:
     """Fit everything. `step` is told the name of each step as it begins."""
-    step("head")
-    taught = joined([material.reference, material.fit])
-    enrolled, certify = _enrol_and_score(material, rows, taught, material.certify, settings)
-    learn = _learn(material, rows, settings, step)
-    step("cut points")
-    classes = len(material.products)
     mix = _mix(material, settings)
+    learning = Learning(material, rows, settings.dimension, settings.prototypes, mix.share, settings.seed)
+    learnt = learning.cross_fits(step)
+    taught = learning.final(learnt, step)
+    step("unknown detector")
+    detector, figures = learning.detector(taught, settings.false_unknown)
+    step("cut points")
+    certify, learn = taught.lesson.scored(detector), learnt.scored(detector.method)
     weight, learn_weight = photo_weights(mix.share, certify.scores.true), photo_weights(mix.share, learn.scores.true)
+    classes = len(material.products)
+    enrolled = taught.lesson.enrolled
     twins = twins_from_scores(enrolled.centres, learn.scores)
     validation = joined([material.fit, material.certify])
     allowance = Allowance(
         confidence=confidence_from_scores(learn.scores, learn_weight, classes),
-        ood=ood_from_scores(1.0 - certify.scores.similarity, weight, settings.false_unknown),
+        ood=ood_from_scores(detector, certify.scores.strange, weight, settings.false_unknown),
         quality=quality_from_photos(spec, validation.sides_px, validation.sharpness),
         twin=twin_index(twins, classes),
         discontinued=np.array([product.status == "discontinued" for product in material.products]),
     )
     evidence = allowance.evidence(certify.photos, certify.scores, certify.unseen, weight)
-    learnt = allowance.evidence(learn.photos, learn.scores, learn.unseen, learn_weight)
-    choice = _Choice(material, mix, learnt, evidence)
+    choice = _Choice(
+        material, mix, allowance.evidence(learn.photos, learn.scores, learn.unseen, learn_weight), evidence
+    )
     cuts = choice.cuts(settings.targets)
     left = allowance.usable(certify.photos, certify.scores) & ~accepted(cuts, material, mix, evidence)
     verify = verify_from_scores(certify.scores, weight, evidence.confidence, left)
@@ -164,48 +151,10 @@ def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, ste
         twins=tuple(twins),
         verify=verify,
         reliability=reliability(evidence.confidence, certify.scores.correct, weight, settings.seed),
-        certify_embeddings=certify.embeddings,
-        int8_agreement=agreement(certify.embeddings, enrolled.prototypes, enrolled.table),
-    )
-
-
-def _enrol_and_score(
-    material: Material, rows: Rows, taught: Photoset, fresh: Photoset, settings: Settings
-) -> tuple[_Enrolled, _Scored]:
-    """Fit a head and a table on photos, and look up `fresh` ones that did not teach.
-
-    The covariance (F x F) lives only in here, so that one at a time is in memory.
-    """
-    discriminant = Discriminant.of(rows, taught.rows, taught.labels)
-    head = discriminant.head(rows, settings.dimension, settings.seed)
-    embeddings = embed(head, rows, taught.rows)
-    prototypes, owners = prototypes_of(embeddings, taught.labels, settings.prototypes)
-    table = quantise(prototypes, owners)
-    found = embed(head, rows, fresh.rows)
-    scores = scores_from_embeddings(lookup.index_from_table(table), found, fresh.labels)
-    fold = class_folds([product.sku for product in material.products], settings.seed)
-    unseen = Unseen(discriminant, rows, taught, settings.dimension, settings.prototypes, settings.seed)
-    centres = centroids(embeddings, taught.labels, len(material.products))
-    return _Enrolled(head, table, prototypes, centres), _Scored(fresh, scores, unseen.scores(fresh, fold), found)
-
-
-def _learn(material: Material, rows: Rows, settings: Settings, step: Callable[[str], None]) -> _Scored:
-    """Score the FIT photos, each with a head and a table that it did not teach."""
-    fold = folds(material.fit.labels, material.fit.digests, settings.seed)
-    parts = []
-    for number in (0, 1):
-        step(f"cross-fit {number + 1} of 2")
-        outside = material.fit.take(np.flatnonzero(fold == number))
-        if len(outside):
-            inside = joined([material.reference, material.fit.take(np.flatnonzero(fold != number))])
-            parts.append(_enrol_and_score(material, rows, inside, outside, settings)[1])
-    if not parts:
-        return _Scored(material.fit, nothing(), nothing(), np.zeros((0, 0), np.float32))
-    return _Scored(
-        joined([part.photos for part in parts]),
-        join([part.scores for part in parts]),
-        join([part.unseen for part in parts]),
-        np.concatenate([part.embeddings for part in parts]),
+        trials=learnt.trials,
+        detectors=figures,
+        certify_embeddings=taught.lesson.found,
+        int8_agreement=agreement(taught.lesson.found, enrolled.prototypes, enrolled.table),
     )
 
 

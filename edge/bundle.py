@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 import numpy as np
@@ -47,6 +47,7 @@ __all__ = [
 
 KIND, SCHEMA = "bundle", 1
 ENGINE_GRAPH = "engine.onnx"
+_OOD = "ood_parameter_"  # the names of a detector's own arrays begin so
 TABLE, RULES, CLASSES, GOLDEN = "table.npz", "rules.npz", "classes.json", "golden.npz"
 
 
@@ -123,6 +124,7 @@ def write_parameters(
         verify_set=np.array([cuts.set_gap, cuts.set_error, cuts.max_set]),
         ood=np.array([ood.threshold, ood.false_unknown_budget]),
         ood_method=np.array(ood.method, dtype="U32"),
+        **cast(dict[str, Any], {f"{_OOD}{name}": values for name, values in ood.parameters.items()}),
         quality=np.array([quality.min_side_px, quality.min_sharpness]),
     )
 
@@ -184,7 +186,8 @@ def _read_rules(path: Path, info: BundleInfo) -> Rules:
         max_set=int(largest),
     )
     threshold, budget = arrays.take("ood", np.float64, (2,))
-    ood = OodModel(str(arrays.take("ood_method", np.dtype("U32"), ())), float(threshold), float(budget))
+    method = str(arrays.take("ood_method", np.dtype("U32"), ()))
+    ood = OodModel(method, float(threshold), float(budget), arrays.starting_with(_OOD))
     side, sharpness = arrays.finite("quality", (2,))
     return Rules(confidence, cuts, ood, QualityLimits(int(side), float(sharpness)))
 
@@ -224,6 +227,17 @@ class _Arrays:
         if not np.isfinite(array).all():
             raise BundleError(f"{self._path}: {name} holds an infinity; calibrate again")
         return array
+
+    def starting_with(self, prefix: str) -> dict[str, NDArray[np.float32]]:
+        """Return the float32 arrays of this prefix, finite, by the rest of their names."""
+        found: dict[str, NDArray[np.float32]] = {}
+        for name in sorted(self._arrays):
+            if name.startswith(prefix):
+                array = self.take(name, np.float32, (None,) * self._arrays[name].ndim)
+                if not np.isfinite(array).all():
+                    raise BundleError(f"{self._path}: {name} holds an infinity; calibrate again")
+                found[name.removeprefix(prefix)] = array
+        return found
 
     def index(self, name: str, classes: int) -> NDArray[np.int32]:
         """Return a (C,) array of class indices, -1 for none."""

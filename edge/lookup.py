@@ -70,7 +70,7 @@ def similarities(index: Index, embeddings: Embeddings) -> Similarities:
     queries, steps = _integers(embeddings)
     every = index.dots(queries)
     if index.each:
-        nearest = every.reshape(len(queries), index.each, -1).max(axis=1)
+        nearest = every.reshape(len(queries), index.each, len(index.first_row)).max(axis=1)
     else:
         nearest = np.maximum.reduceat(every, index.first_row, axis=1)
     found: Similarities = nearest.astype(np.float32)

@@ -6,7 +6,8 @@ bundle. Every per-class array has shape (C,); a value that must never be reached
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +41,15 @@ class PrototypeTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OodModel:
-    """A score above `threshold` is unknown; `false_unknown_budget` is the share of known crops that it costs."""
+    """A score above `threshold` is unknown; `false_unknown_budget` is the share of known crops that it costs.
+
+    `parameters` are the method's own arrays, float32; none has an axis over the classes.
+    """
 
     method: str  # a name of edge.ood
     threshold: float
     false_unknown_budget: float
+    parameters: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -44,11 +44,10 @@ class Pipeline:
         self._bundle = bundle
         self._engine = engine
         self._index = lookup.index_from_table(bundle.table)
-        method = bundle.rules.ood.method
-        if method not in ood.METHODS:
-            expected = f"expected one of {', '.join(sorted(ood.METHODS))}; calibrate with this version"
-            raise BundleError(f"{bundle.path}: unknown detector {method!r}, {expected}")
-        self._strangeness = ood.METHODS[method]
+        try:
+            self._strangeness = ood.prepare(bundle.rules.ood, bundle.table)
+        except BundleError as error:
+            raise BundleError(f"{bundle.path}: {error}") from None
         self._max_batch = min(engine.max_batch, bundle.info.max_batch)
 
     def decide(self, images: Sequence[Image]) -> list[Decision]:
@@ -79,7 +78,7 @@ class Pipeline:
         similarity = alike[:, 0]
         margin = similarity - (alike[:, 1] if alike.shape[1] > 1 else np.float32(-1))
         p_correct = confidence.p_correct(rules.confidence, best[:, 0], similarity, margin).tolist()
-        strange = self._strangeness(scores).tolist()
+        strange = self._strangeness(scores, embeddings).tolist()
         within = (scores >= alike[:, :1] - np.float32(rules.cuts.set_gap)).sum(axis=1).tolist()
         size = np.abs(embeddings).sum(axis=1).tolist()
         decisions = []

@@ -17,17 +17,30 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.photos.augment import augmented, copy_digest
 from calibration.photos.catalogue import Photo
 from calibration.photos.feature_store import FeatureStore, Measured
 from calibration.photos.fingerprint import Fingerprinted
+from calibration.photos.photoset import Photoset
 from edge.build_folder import InputSpec
 from edge.ports import Engine
 from edge.preprocess import fit, sharpness
 from edge.types import Image
 
-__all__ = ["Embedded", "embed_photos", "read_photo"]
+__all__ = ["Embedded", "embed_copies", "embed_photos", "read_photo"]
 
 _CHUNK_BATCHES = 8
+_ORIGINAL = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A picture to embed: a photo itself (`copy` is _ORIGINAL) or one of its copies, under the name `digest`."""
+
+    digest: bytes
+    path: Path
+    photo: bytes
+    copy: int = _ORIGINAL
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,21 +65,47 @@ def embed_photos(
     advance: Callable[[int], None],
 ) -> Embedded:
     """Embed what the store does not hold yet. `advance` counts photos. Raises EngineError."""
-    unreadable: set[bytes] = set()
     missing = {
         digest: photo for photo, digest in zip(photos.photos, photos.digests, strict=True) if store.find(digest) < 0
     }
     advance(len(photos.photos) - len(missing))
-    todo = list(missing.items())
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        for chunk in _decoded(pool, todo, spec, engine.max_batch * _CHUNK_BATCHES):
-            good = [(measured, crop) for measured, crop in chunk if crop is not None]
-            unreadable.update(measured.digest for measured, crop in chunk if crop is None)
-            for start in range(0, len(good), engine.max_batch):
-                batch = good[start : start + engine.max_batch]
-                store.append([m for m, _ in batch], engine.embed(np.stack([crop for _, crop in batch])))
-            advance(len(chunk))
+    todo = [_Task(digest, photo.path, digest) for digest, photo in missing.items()]
+    unreadable = _embed(engine, spec, store, todo, threads, advance)
     return _collect(store, photos, unreadable)
+
+
+def embed_copies(  # noqa: PLR0913, PLR0917  # those of `embed_photos`, and how many
+    engine: Engine,
+    spec: InputSpec,
+    store: FeatureStore,
+    photos: Photoset,
+    copies: int,
+    threads: int,
+    advance: Callable[[int], None],
+) -> NDArray[np.int64]:
+    """Embed `copies` augmented copies of each photo that the store does not hold yet.
+
+    Returns (rows of the store, copies): for each row of `photos` the rows of its copies, for every other row itself,
+    and a photo's own row in the place of a copy for which the engine gave nothing. `advance` counts copies.
+    """
+    todo = [
+        _Task(copy_digest(digest, number), path, digest, number)
+        for number in range(copies)
+        for digest, path in zip(photos.digests, photos.paths, strict=True)
+    ]
+    missing = [task for task in todo if store.find(task.digest) < 0]
+    advance(len(todo) - len(missing))
+    _embed(engine, spec, store, missing, threads, advance)
+    found = np.repeat(np.arange(len(store), dtype=np.int64)[:, None], copies, axis=1)
+    for number in range(copies):
+        rows = np.array([store.find(copy_digest(digest, number)) for digest in photos.digests], np.int64)
+        rows = np.where(rows >= 0, rows, photos.rows)
+        for start in range(0, len(rows), 512):
+            part = slice(start, start + 512)
+            finite = np.abs(store.read(rows[part])).sum(axis=1) > 0
+            rows[part] = np.where(finite, rows[part], photos.rows[part])
+        found[photos.rows, number] = rows
+    return found
 
 
 def read_photo(path: Path) -> Image | None:
@@ -79,18 +118,40 @@ def read_photo(path: Path) -> Image | None:
     return None if image is None else np.asarray(image, np.uint8)
 
 
+def _embed(
+    engine: Engine,
+    spec: InputSpec,
+    store: FeatureStore,
+    todo: Sequence[_Task],
+    threads: int,
+    advance: Callable[[int], None],
+) -> set[bytes]:
+    """Append the features of all tasks; returns the names of those that are no pictures."""
+    unreadable: set[bytes] = set()
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        for chunk in _decoded(pool, todo, spec, engine.max_batch * _CHUNK_BATCHES):
+            good = [(measured, crop) for measured, crop in chunk if crop is not None]
+            unreadable.update(measured.digest for measured, crop in chunk if crop is None)
+            for start in range(0, len(good), engine.max_batch):
+                batch = good[start : start + engine.max_batch]
+                store.append([m for m, _ in batch], engine.embed(np.stack([crop for _, crop in batch])))
+            advance(len(chunk))
+    return unreadable
+
+
 def _decoded(
-    pool: ThreadPoolExecutor, todo: Sequence[tuple[bytes, Photo]], spec: InputSpec, size: int
+    pool: ThreadPoolExecutor, todo: Sequence[_Task], spec: InputSpec, size: int
 ) -> Iterator[list[tuple[Measured, Image | None]]]:
     """Yield chunks of decoded photos; the next chunk is decoded while this one is used."""
 
-    def one(entry: tuple[bytes, Photo]) -> tuple[Measured, Image | None]:
-        digest, photo = entry
-        image = read_photo(photo.path)
+    def one(task: _Task) -> tuple[Measured, Image | None]:
+        image = read_photo(task.path)
         if image is None:
-            return Measured(digest, 0, 0.0), None
+            return Measured(task.digest, 0, 0.0), None
+        if task.copy != _ORIGINAL:
+            image = augmented(image, task.photo, task.copy)
         crop = fit(image, spec)
-        return Measured(digest, min(image.shape[:2]), sharpness(crop[None])[0]), crop
+        return Measured(task.digest, min(image.shape[:2]), sharpness(crop[None])[0]), crop
 
     ahead = [pool.submit(one, entry) for entry in todo[:size]]
     for start in range(size, len(todo) + size, size):

@@ -68,6 +68,9 @@ class FeatureStore:
         self._features.close()
         self._index.close()
 
+    def __len__(self) -> int:
+        return len(self._measured)
+
     def find(self, digest: bytes) -> int:
         """Return the row of the photo with this sha256, or -1."""
         return self._row.get(digest, -1)

@@ -6,60 +6,31 @@ nothing. A product whose reference photos all turn out unreadable is left out li
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.photos.catalogue import ROLES, UNKNOWN, Catalogue, Product
 from calibration.photos.embed import Embedded
+from calibration.photos.photoset import NONE, Photoset, joined
 from calibration.photos.splits import CERTIFY, FIT, split
 from edge.errors import CatalogueError
 
-__all__ = ["NONE", "Material", "Photoset", "joined", "material_from_embedded", "tier_of"]
+__all__ = ["Material", "material_from_embedded", "tier_of"]
 
-NONE = -1  # no class
 TIERS = ((5, "0 tail"), (10, "1 mid"))  # fewer reference photos than this; the rest is the head
 HEAD_TIER = "2 head"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Photoset:
-    """Some photos, n of them: rows of the feature store, classes (NONE for unknown things), and how good they are.
-
-    `kinds` are the labels as the folders name them: SKUs, or kinds of unknown things.
-    """
-
-    rows: NDArray[np.int64]
-    labels: NDArray[np.int32]
-    digests: tuple[bytes, ...]
-    sides_px: NDArray[np.int64]
-    sharpness: NDArray[np.float64]
-    kinds: tuple[str, ...]
-    paths: tuple[Path, ...]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def take(self, chosen: NDArray[np.intp]) -> Photoset:
-        """Return some of the photos, by position."""
-        return Photoset(
-            self.rows[chosen],
-            self.labels[chosen],
-            tuple(self.digests[i] for i in chosen),
-            self.sides_px[chosen],
-            self.sharpness[chosen],
-            tuple(self.kinds[i] for i in chosen),
-            tuple(self.paths[i] for i in chosen),
-        )
+PROBE = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """What calibration works on. `fit` and `certify` are the two parts of the validation photos."""
+    """What calibration works on. `fit` and `certify` are the two parts of the validation photos.
+
+    `copies` (rows of the store, R) holds the rows of R augmented copies of each teaching photo; empty means none.
+    `shifted` are the photos of `probe` with the rows of their augmented copies.
+    """
 
     products: tuple[Product, ...]
     tiers: tuple[str, ...]
@@ -69,19 +40,28 @@ class Material:
     test: Photoset
     unknown: Photoset
     left_out: tuple[str, ...]
+    copies: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
+    shifted: Photoset = field(default_factory=Photoset.none)
 
-def joined(photosets: Sequence[Photoset]) -> Photoset:
-    """Return the photos of all sets, at least one, in order."""
-    return Photoset(
-        np.concatenate([photos.rows for photos in photosets]),
-        np.concatenate([photos.labels for photos in photosets]),
-        tuple(chain.from_iterable(photos.digests for photos in photosets)),
-        np.concatenate([photos.sides_px for photos in photosets]),
-        np.concatenate([photos.sharpness for photos in photosets]),
-        tuple(chain.from_iterable(photos.kinds for photos in photosets)),
-        tuple(chain.from_iterable(photos.paths for photos in photosets)),
-    )
+    @property
+    def probe(self) -> Photoset:
+        """Up to PROBE certifying photos, spread by their sha256: what darkening and blur do to known products."""
+        order = sorted(range(len(self.certify)), key=self.certify.digests.__getitem__)
+        return self.certify.take(np.array(sorted(order[:PROBE]), np.intp))
+
+    @property
+    def teaching(self) -> Photoset:
+        """The photos that may teach: reference and fit."""
+        return joined([self.reference, self.fit])
+
+    def with_copies(self, photos: Photoset) -> Photoset:
+        """Return the photos with their augmented copies behind them; a copy stands for its photo in all but its row."""
+        if self.copies.size == 0:
+            return photos
+        count = self.copies.shape[1]
+        again = photos.take(np.tile(np.arange(len(photos)), count))
+        return joined([photos, replace(again, rows=self.copies[photos.rows].T.ravel())])
 
 
 def material_from_embedded(catalogue: Catalogue, embedded: Embedded, seed: int) -> Material:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.photos.material import Photoset
+from calibration.photos.photoset import Photoset
 from edge.pipeline import Batch, Pipeline
 from edge.types import Decision, Embeddings, Route
 

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.fit import Fitted, Settings
-from calibration.photos.material import Material, Photoset
+from calibration.photos.material import Material
 from calibration.photos.mix import photo_weights
+from calibration.photos.photoset import Photoset
 from calibration.report.evaluate import Curve, Outcome, decide, outcome_of, risk_coverage
 from calibration.rules.bounds import clean_photos_needed
 from calibration.rules.ood_fit import Detection, auroc
+from calibration.rules.unseen import FOLDS
 from calibration.space.head import Rows, embed
 from edge.pipeline import Pipeline
 from edge.types import Decision, Embeddings, Route
@@ -112,6 +114,13 @@ def report_values(
         "findings": asdict(findings),
         "groups": [{"name": cut.group.name, **asdict(cut)} for cut in fitted.groups],
         "alternatives": [asdict(alternative) for alternative in fitted.alternatives],
+        "detector": {
+            "method": fitted.rules.ood.method,
+            "false_unknown_budget": fitted.rules.ood.false_unknown_budget,
+            "splits": FOLDS,
+            "methods": [asdict(figure) for figure in fitted.detectors],
+        },
+        "shape": [asdict(trial) for trial in fitted.trials],
         "verify": asdict(fitted.verify),
         "reliability": asdict(fitted.reliability),
         **_rules(fitted),

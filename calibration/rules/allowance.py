@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.photos.material import NONE, Material, Photoset
+from calibration.photos.material import Material
 from calibration.photos.mix import Mix
+from calibration.photos.photoset import NONE, Photoset
 from calibration.rules.scores import Scores
 from calibration.rules.thresholds import Evidence, GroupCut
 from calibration.rules.twins import successors_of
@@ -38,7 +39,7 @@ class Allowance:
     def usable(self, photos: Photoset, scores: Scores) -> NDArray[np.bool_]:
         """Say for each photo whether it can go to accept or verify: good picture, not unknown, best one on sale."""
         good = (photos.sides_px >= self.quality.min_side_px) & (photos.sharpness >= self.quality.min_sharpness)
-        near = 1.0 - scores.similarity <= np.float32(self.ood.threshold)
+        near = scores.strange <= self.ood.threshold
         return np.asarray(good & near & ~self.discontinued[scores.best])
 
     def evidence(self, photos: Photoset, scores: Scores, unseen: Scores, weight: NDArray[np.float64]) -> Evidence:

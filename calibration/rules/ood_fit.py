@@ -1,13 +1,13 @@
-"""How strange is too strange, and what of the unknown that finds.
+"""How strange is too strange: the threshold of the unknown detector, on enrolled products only.
 
-The threshold is set on enrolled products only: a split-conformal quantile of the score at the false-unknown budget, so
-the guarantee is on products called unknown by mistake. How many unknown things are found is then measured, per kind,
-never tuned. Too few photos give a threshold that is never reached (2: 1 - cosine cannot exceed it).
+A split-conformal quantile of the score at the false-unknown budget, so the guarantee is on products called unknown by
+mistake. How many unknown things are found is then measured (`calibration.rules.detector`), never tuned. Too few photos
+give a threshold that is never reached (+inf).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from calibration.rules.conformal import conformal_quantile
 from edge.parameters import OodModel
 
-__all__ = ["METHOD", "Detection", "auroc", "ood_from_scores"]
-
-METHOD = "max_cosine"
-NEVER = 2.0
+__all__ = ["Detection", "auroc", "ood_from_scores"]
 
 Floats = NDArray[np.float32]
 
@@ -33,9 +30,10 @@ class Detection:
     auroc: float
 
 
-def ood_from_scores(strangeness: Floats, weights: NDArray[np.float64], budget: float) -> OodModel:
-    """Fit on enrolled photos' scores (N,), higher is stranger; a share of `budget` of such photos is called unknown."""
-    return OodModel(METHOD, min(conformal_quantile(strangeness, weights, budget), NEVER), budget)
+def ood_from_scores(detector: OodModel, strangeness: Floats, weights: NDArray[np.float64], budget: float) -> OodModel:
+    """Set the threshold on enrolled photos' scores (N,): a share of `budget` of such photos is called unknown."""
+    threshold = conformal_quantile(strangeness, weights, budget)
+    return replace(detector, threshold=threshold, false_unknown_budget=budget)
 
 
 def auroc(positive: Floats, negative: Floats, weights: NDArray[np.float64]) -> float:

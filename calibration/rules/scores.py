@@ -1,18 +1,19 @@
 """What the device's lookup says about photos, as arrays: the material of every fit that follows.
 
-`scores_from_embeddings` runs `edge.lookup` in blocks and adds what only calibration knows: the true product, and how
-far it lies behind the best one.
+`scores_from_embeddings` runs `edge.lookup` and the detector in blocks and adds what only calibration knows: the true
+product, and how far it lies behind the best one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.photos.material import NONE
+from calibration.photos.photoset import NONE
 from edge import lookup
+from edge.ood import Score
 from edge.types import Embeddings
 
 __all__ = ["DEPTH", "Scores", "in_order", "join", "nothing", "scores_from_embeddings"]
@@ -33,6 +34,7 @@ class Scores:
     similarity: Floats  # (N,), cosine to the best class
     margin: Floats  # (N,), its lead over the next class
     own_gap: Floats  # (N,), best similarity minus that of the true class, >= 0; 3 when there is none
+    strange: Floats  # (N,), the detector's score; higher is stranger
     top: Floats  # (N, DEPTH), falling; -3 where there are fewer classes
 
     def __len__(self) -> int:
@@ -47,11 +49,16 @@ class Scores:
         """Return how many classes lie within `gap` of the best, (N,), counted up to DEPTH."""
         return np.asarray((self.top >= self.similarity[:, None] - np.float32(gap)).sum(axis=1), np.int64)
 
+    def renumbered(self, classes: NDArray[np.intp]) -> Scores:
+        """Return the scores with best class c called `classes[c]`, of photos whose products are not enrolled."""
+        nobody = np.full(len(self), NONE, np.int32)
+        return replace(self, true=nobody, best=classes[self.best].astype(np.int32))
 
-def scores_from_embeddings(index: lookup.Index, embeddings: Embeddings, true: Classes) -> Scores:
-    """Look (N, D) embeddings up; `true` (N,) are their classes or NONE."""
+
+def scores_from_embeddings(index: lookup.Index, embeddings: Embeddings, true: Classes, strange: Score) -> Scores:
+    """Look (N, D) embeddings up; `true` (N,) are their classes or NONE, `strange` is the detector made ready."""
     blocks = [
-        _block(index, embeddings[start : start + _BLOCK], true[start : start + _BLOCK])
+        _block(index, embeddings[start : start + _BLOCK], true[start : start + _BLOCK], strange)
         for start in range(0, max(len(true), 1), _BLOCK)
     ]
     return join(blocks)
@@ -72,10 +79,10 @@ def in_order(parts: list[Scores], positions: NDArray[np.intp]) -> Scores:
 def nothing() -> Scores:
     """Return the scores of no photo."""
     none, empty = np.zeros(0, np.int32), np.zeros(0, np.float32)
-    return Scores(none, none, empty, empty, empty, np.zeros((0, DEPTH), np.float32))
+    return Scores(none, none, empty, empty, empty, empty, np.zeros((0, DEPTH), np.float32))
 
 
-def _block(index: lookup.Index, embeddings: Embeddings, true: Classes) -> Scores:
+def _block(index: lookup.Index, embeddings: Embeddings, true: Classes, strange: Score) -> Scores:
     every = lookup.similarities(index, embeddings)
     best = lookup.top(every, DEPTH)
     values = np.take_along_axis(every, best, axis=1)
@@ -89,5 +96,6 @@ def _block(index: lookup.Index, embeddings: Embeddings, true: Classes) -> Scores
         similarity=values[:, 0],
         margin=values[:, 0] - np.maximum(values[:, 1], -1.0),
         own_gap=own_gap.astype(np.float32),
+        strange=strange(every, embeddings) if len(every) else np.zeros(0, np.float32),
         top=values.astype(np.float32),
     )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.photos.catalogue import Product
-from calibration.photos.material import NONE
+from calibration.photos.photoset import NONE
 from calibration.rules.scores import Scores
 from edge.types import Embeddings
 

@@ -12,7 +12,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.photos.catalogue import Product
-from calibration.photos.material import Material, Photoset, tier_of
+from calibration.photos.material import Material, tier_of
+from calibration.photos.photoset import Photoset
 from calibration.space.head import Discriminant, Head
 from edge.build_folder import GRAPH, InputSpec, write_build
 

@@ -75,7 +75,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 def scores(true: np.ndarray, best: np.ndarray, similarity: np.ndarray) -> Scores:
     nothing = np.zeros(len(true), np.float32)
     top = np.zeros((len(true), DEPTH), np.float32)
-    return Scores(true, best.astype(np.int32), similarity, nothing, nothing, top)
+    return Scores(true, best.astype(np.int32), similarity, nothing, nothing, 1.0 - similarity, top)
 
 
 def calibrate_and_check(seed: int, classes: int, targets: Targets, tiers: int) -> tuple[bool, bool]:

@@ -20,7 +20,7 @@ def world(count: int, classes: int, deviation: float, seed: int = 0) -> tuple[Sc
     right = rng.random(count) < truth
     true = np.where(right, best, (best + 1) % classes).astype(np.int32)
     top = np.zeros((count, DEPTH), np.float32)
-    return Scores(true, best, similarity, margin, np.zeros(count, np.float32), top), truth
+    return Scores(true, best, similarity, margin, np.zeros(count, np.float32), 1 - similarity, top), truth
 
 
 def predict(model: ConfidenceModel, scores: Scores) -> np.ndarray:
@@ -55,7 +55,9 @@ def test_weights_count() -> None:
 
 def test_slopes_are_never_negative() -> None:
     scores, _ = world(2000, 5, 0.0)
-    upside_down = Scores(scores.true, scores.best, 1 - scores.similarity, 1 - scores.margin, scores.own_gap, scores.top)
+    upside_down = Scores(
+        scores.true, scores.best, 1 - scores.similarity, 1 - scores.margin, scores.own_gap, scores.strange, scores.top
+    )
     model = confidence_from_scores(upside_down, np.ones(2000), 5)
     assert model.similarity_weight == 0
     assert model.margin_weight == 0
@@ -73,7 +75,9 @@ def test_all_right_and_all_wrong_stay_finite(shift: int) -> None:
     scores, _ = world(200, 4, 0.0)
     true = ((scores.best + shift) % 4).astype(np.int32)
     model = confidence_from_scores(
-        Scores(true, scores.best, scores.similarity, scores.margin, scores.own_gap, scores.top), np.ones(200), 4
+        Scores(true, scores.best, scores.similarity, scores.margin, scores.own_gap, scores.strange, scores.top),
+        np.ones(200),
+        4,
     )
     assert np.isfinite([model.bias, model.similarity_weight, model.margin_weight]).all()
     assert np.isfinite(model.class_offset).all()
@@ -83,7 +87,7 @@ def test_identical_scores_stay_finite() -> None:
     scores, _ = world(200, 4, 0.0)
     same = np.full(200, 0.5, np.float32)
     model = confidence_from_scores(
-        Scores(scores.true, scores.best, same, same, scores.own_gap, scores.top), np.ones(200), 4
+        Scores(scores.true, scores.best, same, same, scores.own_gap, scores.strange, scores.top), np.ones(200), 4
     )
     assert predict(model, scores).mean() == pytest.approx(scores.correct.mean(), abs=0.05)
 

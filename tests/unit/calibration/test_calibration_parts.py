@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from calibration.photos.mix import mix_of, photo_weights
 from calibration.photos.splits import CERTIFY, FIT, folds, split
 from calibration.rules.conformal import conformal_quantile
-from calibration.rules.ood_fit import NEVER, auroc, ood_from_scores
+from calibration.rules.ood_fit import auroc, ood_from_scores
 from calibration.rules.quality import quality_from_photos
 from calibration.rules.scores import DEPTH, Scores, nothing, scores_from_embeddings
 from calibration.rules.twins import successors_of, twin_index, twins_from_scores
 from calibration.rules.unseen import FOLDS, class_folds
 from calibration.rules.verify_fit import MAX_SET, WIDEST, verify_from_scores
 from calibration.space.table import agreement, centroids, prototypes_of, quantise, table_from_embeddings
-from edge import lookup
+from edge import lookup, ood
+from edge.parameters import OodModel, PrototypeTable
 
 ONES = np.ones(100)
 
@@ -113,10 +114,17 @@ def test_identical_and_opposite_photos_have_prototypes() -> None:
     np.testing.assert_allclose(np.linalg.norm(prototypes, axis=1), 1, atol=1e-5)
 
 
+BASELINE = OodModel("max_cosine", 0.0, 0.0)
+
+
+def strange(table: PrototypeTable) -> ood.Score:
+    return ood.prepare(BASELINE, table)
+
+
 def test_scores_know_the_true_product() -> None:
     table = table_from_embeddings(np.eye(3, 4, dtype=np.float32), np.arange(3, dtype=np.int32), 1)
     photos = unit(np.array([[1.0, 0.5, 0, 0], [0.2, 1, 0, 0]]))
-    found = scores_from_embeddings(lookup.index_from_table(table), photos, np.array([0, 2], np.int32))
+    found = scores_from_embeddings(lookup.index_from_table(table), photos, np.array([0, 2], np.int32), strange(table))
     assert found.best.tolist() == [0, 1]
     assert found.correct.tolist() == [True, False]
     np.testing.assert_allclose(found.own_gap, [0.0, found.similarity[1]], atol=1e-6)
@@ -128,7 +136,7 @@ def test_scores_know_the_true_product() -> None:
 def test_a_single_class_leads_by_as_much_as_on_the_device() -> None:
     table = table_from_embeddings(np.eye(1, 4, dtype=np.float32), np.zeros(1, np.int32), 1)
     found = scores_from_embeddings(
-        lookup.index_from_table(table), np.eye(1, 4, dtype=np.float32), np.zeros(1, np.int32)
+        lookup.index_from_table(table), np.eye(1, 4, dtype=np.float32), np.zeros(1, np.int32), strange(table)
     )
     assert found.margin[0] == pytest.approx(2.0, abs=0.01)
 
@@ -162,9 +170,9 @@ def test_weights_move_the_quantile() -> None:
 
 def test_unknown_threshold_keeps_the_budget() -> None:
     rng = np.random.default_rng(0)
-    model = ood_from_scores(rng.random(4000).astype(np.float32), np.ones(4000), 0.05)
+    model = ood_from_scores(BASELINE, rng.random(4000).astype(np.float32), np.ones(4000), 0.05)
     assert (rng.random(20000) > model.threshold).mean() == pytest.approx(0.05, abs=0.01)
-    assert ood_from_scores(np.zeros(3, np.float32), np.ones(3), 0.05).threshold == NEVER
+    assert ood_from_scores(BASELINE, np.zeros(3, np.float32), np.ones(3), 0.05).threshold == np.inf
 
 
 def test_auroc() -> None:
@@ -188,7 +196,7 @@ def test_quality_limits_follow_the_validation_photos() -> None:
 
 def wrong_about(true: list[int], best: list[int]) -> Scores:
     zeros, top = np.zeros(len(true), np.float32), np.zeros((len(true), DEPTH), np.float32)
-    return Scores(np.array(true, np.int32), np.array(best, np.int32), zeros, zeros, zeros, top)
+    return Scores(np.array(true, np.int32), np.array(best, np.int32), zeros, zeros, zeros, zeros, top)
 
 
 def test_twins_are_near_and_confused() -> None:
@@ -245,5 +253,5 @@ def behind(rng: np.random.Generator, count: int) -> tuple[Scores, np.ndarray]:
     gap = np.where(rng.random(count) < 0.6, 0.0, rng.exponential(0.04, count)).astype(np.float32)
     top = (0.9 - 0.03 * np.arange(DEPTH)[None, :] * rng.uniform(0.5, 3, (count, 1))).astype(np.float32)
     true = np.zeros(count, np.int32)
-    scores = Scores(true, true, top[:, 0], top[:, 0] - top[:, 1], gap, top)
+    scores = Scores(true, true, top[:, 0], top[:, 0] - top[:, 1], gap, 1.0 - top[:, 0], top)
     return scores, (1.0 / (1.0 + np.exp(20 * gap))).astype(np.float32)

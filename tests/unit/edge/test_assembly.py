@@ -47,7 +47,7 @@ def test_an_engine_that_is_not_in_this_version_is_named_with_the_bundle(tmp_path
 def test_an_unknown_detector_of_strangers_is_refused(tmp_path: Path) -> None:
     bundle = samples.sample_bundle(tmp_path / "b")
     other = replace(bundle, rules=replace(bundle.rules, ood=replace(bundle.rules.ood, method="magic")))
-    with engine_of(bundle, 1) as engine, pytest.raises(BundleError, match="'magic', expected one of max_cosine"):
+    with engine_of(bundle, 1) as engine, pytest.raises(BundleError, match="'magic', expected one of energy"):
         Pipeline(other, engine)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge import confidence, lookup, ood, preprocess
+from edge import confidence, lookup, preprocess
 from edge.build_folder import InputSpec
 from edge.parameters import ConfidenceModel, PrototypeTable
 from edge.types import Region
@@ -38,13 +38,6 @@ def test_top_is_the_stable_sort(values: list[float], count: int) -> None:
     expected = sorted(range(len(values)), key=lambda c: (-scores[0, c], c))[:count]
     assert lookup.top(scores, count)[0].tolist() == expected
     assert lookup.top(np.repeat(scores, 3, axis=0), count)[1].tolist() == expected
-
-
-def test_strangeness_is_higher_for_strangers() -> None:
-    scores = np.array([[0.9, 0.1], [0.2, 0.1]], np.float32)
-    strange = ood.max_cosine(scores)
-    assert strange[1] > strange[0]
-    np.testing.assert_allclose(strange, [0.1, 0.8], atol=1e-6)
 
 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.5))

@@ -1,0 +1,188 @@
+"""The lessons of a calibration: two cross-fits that choose, and the final one that runs.
+
+A cross-fit teaches with the reference photos and one half of the FIT photos and looks up the other half. Both together
+say, on photos that did not teach: which shape the space should have, at which temperature similarities are likelihoods,
+and (as `scored`) everything that confidence, twins and the path of cut points are fitted on. Then all teaching photos
+teach, and CERTIFY photos are looked up, in rounds without some products too: near ones first, then whole groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.photos.catalogue import Product
+from calibration.photos.material import Material
+from calibration.photos.mix import photo_weights
+from calibration.photos.photoset import Photoset, joined
+from calibration.photos.splits import folds
+from calibration.rules.detector import (
+    BASELINE,
+    MethodFigure,
+    PValues,
+    choose,
+    figures_from_p_values,
+    p_values_among,
+    p_values_from_rounds,
+    reports,
+)
+from calibration.rules.lesson import Lesson, Scored, Taught
+from calibration.rules.ood_parameters import parameters_from_photos, parameters_of, temperature_from_scores
+from calibration.rules.scores import join, nothing, scores_from_embeddings
+from calibration.rules.unseen import Round, Unseen, class_folds, group_folds
+from calibration.space.head import Rows, embed
+from calibration.space.shape import Shape, Trial, shape_from_trials
+from edge import lookup, ood
+from edge.ood.method import Parameters
+from edge.parameters import OodModel
+
+__all__ = ["CrossFits", "Final", "Learning"]
+
+_GROUP_COLUMNS = ("brand", "manufacturer", "family")  # of skus.csv, the first that is there; else the category
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossFits:
+    """What photos that did not teach say; `parts` is empty when there are no FIT photos."""
+
+    shape: Shape
+    trials: tuple[Trial, ...]
+    temperature: float
+    parts: tuple[tuple[Lesson, Parameters], ...]
+    photos: Photoset  # all of them, in the order of the parts
+
+    def scored(self, method: str) -> Scored:
+        """Return the photos of both parts with their scores under this detector."""
+        if not self.parts:
+            return Scored(self.photos, nothing(), nothing())
+        found = [part.scored(OodModel(method, 0.0, 0.0, parameters)) for part, parameters in self.parts]
+        return Scored(self.photos, join([one.scores for one in found]), join([one.unseen for one in found]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Final:
+    """The lesson that runs, with the detectors' arrays, and the rounds without whole groups."""
+
+    lesson: Lesson
+    parameters: Parameters
+    groups: tuple[Round, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learning:
+    """Gives the lessons on `rows`; `share` (C,) is the mix of the products."""
+
+    material: Material
+    rows: Rows
+    most_dimensions: int
+    most_prototypes: int
+    share: NDArray[np.float64]
+    seed: int
+
+    def cross_fits(self, step: Callable[[str], None]) -> CrossFits:
+        """Teach twice and choose the shape; `step` is told the name of each step."""
+        material = self.material
+        fold = folds(material.fit.labels, material.fit.digests, self.seed)
+        taught = []
+        for number in (0, 1):
+            outside = material.fit.take(np.flatnonzero(fold == number))
+            if len(outside):
+                step(f"cross-fit {number + 1} of 2")
+                inside = joined([material.reference, material.fit.take(np.flatnonzero(fold != number))])
+                taught.append(self._taught(inside, outside))
+        if not taught:
+            smallest = Shape(self.most_dimensions, 1)
+            return CrossFits(smallest, (), temperature_from_scores(nothing(), np.zeros(0)), (), material.fit)
+        step("shape")
+        fresh = joined([part.fresh for part in taught])
+        weights = [photo_weights(self.share, fresh.labels)[at] for at in _slices(taught)]
+        shape, trials = shape_from_trials(
+            lambda shape: sum(part.top1(shape, weight) for part, weight in zip(taught, weights, strict=True)),
+            taught[0].head.dimension,
+            self.most_prototypes,
+        )
+        temperature = self._temperature(taught, shape)
+        parts = tuple(self._lesson(part, shape, temperature) for part in taught)
+        return CrossFits(shape, trials, temperature, parts, fresh)
+
+    def final(self, learnt: CrossFits, step: Callable[[str], None]) -> Final:
+        """Teach with everything that may teach, at the shape that was chosen."""
+        step("head")
+        material = self.material
+        taught = self._taught(material.teaching, material.certify, learnt.shape.dimension)
+        lesson, parameters = self._lesson(taught, learnt.shape, learnt.temperature)
+        fold = group_folds([_group(product) for product in material.products], self.seed)
+        unseen = self._unseen(taught, learnt.shape, learnt.temperature)
+        return Final(lesson, parameters, tuple(unseen.rounds(material.certify, fold)))
+
+    def detector(self, final: Final, budget: float) -> tuple[OodModel, tuple[MethodFigure, ...]]:
+        """Return the detector that was chosen, without a threshold, and what every method does at its budget."""
+        labels, skus = self.material.certify.labels, [product.sku for product in self.material.products]
+        weights = photo_weights(self.share, labels)
+        kinds: dict[str, Mapping[str, PValues]] = {}
+        for kind, rounds in (("near", final.lesson.rounds), ("brands", final.groups)):
+            if rounds:
+                kinds[kind] = p_values_from_rounds(rounds, labels, weights)
+        table = final.lesson.enrolled.table
+        sizes = (len(skus), *table.prototypes.shape)
+        method = choose(kinds, skus, budget, sizes) if kinds else BASELINE
+        shown = reports(skus)
+        held_out: dict[str, Mapping[str, PValues]] = {
+            kind: {name: one.of(shown) for name, one in found.items()} for kind, found in kinds.items()
+        }
+        held_out.update(self._shown(final, weights))
+        figures = figures_from_p_values(held_out, method, sizes, self.seed)
+        return OodModel(method, np.inf, budget, parameters_of(method, final.parameters)), figures
+
+    def _shown(self, final: Final, weights: NDArray[np.float64]) -> dict[str, Mapping[str, PValues]]:
+        """Return the p-values of shifted photos and of the catalogue's unknown things, which choose nothing."""
+        material, lesson = self.material, final.lesson
+        kinds = {"shifted": (material.shifted, material.shifted.labels.astype(np.int64))}
+        for kind in sorted(set(material.unknown.kinds)):
+            chosen = np.array([i for i, name in enumerate(material.unknown.kinds) if name == kind], np.intp)
+            kinds[f"unknown/{kind}"] = (material.unknown.take(chosen), np.arange(len(chosen)))
+        known = (lesson.found, weights)
+        found = {}
+        for kind, (photos, owner) in kinds.items():
+            if len(photos) and len(lesson.found):
+                things = embed(lesson.enrolled.head, self.rows, photos.rows)
+                found[kind] = p_values_among((lesson.enrolled.table, final.parameters), known, (things, owner))
+        return found
+
+    def _taught(self, teach: Photoset, fresh: Photoset, most: int | None = None) -> Taught:
+        with_copies = self.material.with_copies(teach)
+        return Taught.of(self.rows, with_copies, fresh, most or self.most_dimensions, self.seed)
+
+    def _unseen(self, taught: Taught, shape: Shape, temperature: float) -> Unseen:
+        return Unseen(taught.discriminant, self.rows, taught.taught, shape, temperature, self.seed)
+
+    def _lesson(self, taught: Taught, shape: Shape, temperature: float) -> tuple[Lesson, Parameters]:
+        fold = class_folds([product.sku for product in self.material.products], self.seed)
+        lesson = Lesson.of(taught, shape, self._unseen(taught, shape, temperature), fold)
+        embeddings = lesson.enrolled.embeddings
+        return lesson, parameters_from_photos(embeddings, taught.taught.labels, temperature)
+
+    def _temperature(self, taught: list[Taught], shape: Shape) -> float:
+        """Return the temperature of the fresh photos' similarities at this shape."""
+        baseline = OodModel(BASELINE, 0.0, 0.0)
+        parts = []
+        for part in taught:
+            table = part.table(shape)
+            index, strange = lookup.index_from_table(table), ood.prepare(baseline, table)
+            parts.append(scores_from_embeddings(index, part.at(shape), part.fresh.labels, strange))
+        scores = join(parts)
+        return temperature_from_scores(scores, photo_weights(self.share, scores.true))
+
+
+def _slices(taught: list[Taught]) -> list[slice]:
+    ends = np.cumsum([len(part.fresh) for part in taught]).tolist()
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _group(product: Product) -> str:
+    """Return what counts as the product's brand."""
+    named = (product.extra.get(column, "") for column in _GROUP_COLUMNS)
+    return next((name for name in named if name), product.category)
