@@ -3,7 +3,7 @@
 What it gets
 - Prototypes like every other product (`calibration.space.table`), at most as many as the bundle has for one product, in
   the table's own scale: no other row changes. A row with a component beyond the range of int8 is bent into it, and
-  named; refused where its cosine to the wanted direction falls under MIN_ROW_COSINE.
+  named; refused where it then points elsewhere (MIN_ROW_COSINE) or falls short of unit length (MIN_ROW_LENGTH).
 - The strictest tier: the largest accept cut points of all products that have certified ones, the mean class offset (0).
   With one photo nothing can be left out and checked, so it is never accepted until calibration sees it; neither is
   anything where nothing is certified.
@@ -43,7 +43,8 @@ from edge.types import Decision, Embeddings, Route
 __all__ = ["DUPLICATE", "Enrolled", "enrol", "prototype_rows"]
 
 DUPLICATE = 0.98  # cosine of two centres
-MIN_ROW_COSINE = 0.995
+MIN_ROW_COSINE = 0.99
+MIN_ROW_LENGTH = 0.97
 ROUNDS = 20
 _RANGE = 127
 _BENDS = 10  # each may push further components to the edge of the range
@@ -81,7 +82,7 @@ def enrol(bundle: Bundle, engine: Engine, info: ClassInfo, photos: ProductPhotos
 def prototype_rows(prototypes: Embeddings, scale: float) -> tuple[NDArray[np.int8], int]:
     """Return unit rows (k, D) as int8 of this scale, and how many had to be bent into the range.
 
-    Raises InputError when one cannot be, within MIN_ROW_COSINE.
+    Raises InputError when one cannot be, within MIN_ROW_COSINE and MIN_ROW_LENGTH.
     """
     limit = scale * _RANGE
     beyond = np.abs(prototypes).max(axis=1) > limit * (1.0 + 0.5 / _RANGE)
@@ -94,11 +95,13 @@ def prototype_rows(prototypes: Embeddings, scale: float) -> tuple[NDArray[np.int
         stretch = np.sqrt(np.maximum(1.0 - held, 0.0) / np.maximum(loose, 1e-12))
         fitted = np.where(free & beyond[:, None], fitted * stretch[:, None], fitted)
     rows = np.clip(np.rint(fitted.astype(np.float32) / np.float32(scale)), -_RANGE, _RANGE).astype(np.int8)
-    kept = np.einsum("kd,kd->k", rows * np.float32(scale), prototypes)
-    if not float(kept.min()) >= MIN_ROW_COSINE:
+    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
+    cosines = np.einsum("kd,kd->k", rows.astype(np.float64), prototypes) / np.maximum(lengths, 1.0)
+    if not float(cosines.min()) >= MIN_ROW_COSINE or not float(lengths.min()) * scale >= MIN_ROW_LENGTH:
         raise InputError(
-            f"the product lies outside the range of this bundle's table (cosine {float(kept.min()):.3f} after "
-            f"rounding, expected {MIN_ROW_COSINE}); run edge-calibrate on the catalogue with its photos"
+            f"the product lies outside the range of this bundle's table (cosine {float(cosines.min()):.3f} and length "
+            f"{float(lengths.min()) * scale:.3f} in it, expected {MIN_ROW_COSINE} and {MIN_ROW_LENGTH} at least); run "
+            "edge-calibrate on the catalogue with its photos"
         )
     return rows, int(beyond.sum())
 

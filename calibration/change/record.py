@@ -1,8 +1,11 @@
 """What a changed bundle says about itself, and how it is written.
 
-The manifest names the bundle before (`parent`), every change since calibration, and in `promise.changes` what they came
-to. What was certified stays what it was: for the products and the mix of the calibration. Both reports stay those of the
-calibration and say so. Engine, golden crops and every other file are copied byte for byte.
+The manifest names the bundle before (`parent`), every change since calibration, and in `promise.changes` what they
+came to. What was certified stays what it was: for the products and the mix of the calibration. Both reports stay those
+of the calibration and say so. Engine and every file that is not a parameter are copied byte for byte.
+
+Limits: golden crops stay, for they prove the engine; one of them may show a product that was removed, without its name.
+A change is dated to the day, so the id of a changed bundle depends on the day.
 """
 
 from __future__ import annotations

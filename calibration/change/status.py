@@ -1,9 +1,12 @@
 """A product taken off sale, put back, or taken out: what becomes of its entry.
 
-retire      a tombstone: its prototypes stay as negatives, and a picture of old stock goes to a person with the successor
-            named, instead of being taken for the product that looks most like it
-reinstate   undoes a retirement: cut points and twin were kept
-remove      nothing of it stays. Its pictures become those of a product that is not enrolled
+- retire: a tombstone. Its prototypes stay as negatives, and a picture of old stock goes to a person with the successor
+  named, instead of being taken for the product that looks most like it.
+- reinstate: undoes a retirement; cut points and twin were kept.
+- remove: nothing of it stays in what decides. Its pictures become those of a product that is not enrolled. For a
+  product that was enrolled after calibration this is as if it had never been there; one that calibration saw has left
+  its mark in what all products share: the head, the confidence, the unknown threshold, the cut points.
+
 Who is whose successor: only a product on sale can be named. A product that is named as successor and is retired itself
 stays named; the command says so.
 """
