@@ -18,9 +18,9 @@ from rich.table import Table
 
 from calibration.change.enrol import enrol
 from calibration.change.photos import photos_in, photos_of
-from calibration.change.products import NEW, entries_of
+from calibration.change.products import DISCONTINUED, NEW, entries_of
 from calibration.change.record import net_changes, recorded, write_changed
-from calibration.change.status import DISCONTINUED, reinstated, removed, retired, status_of
+from calibration.change.status import reinstated, removed, retired, status_of
 from calibration.photos.catalogue import check_sku
 from calibration.report.screen import Screen
 from edge.assembly import engine_of
@@ -180,7 +180,7 @@ def _barcodes(bundle: Bundle, info: ClassInfo) -> list[str]:
 
 
 def _strictest(confidence: float) -> str:
-    return f"from a confidence of {confidence:.3f}, the strictest of the bundle"
+    return f"at the strictest cut points of the bundle: confidence {confidence:.3f}"
 
 
 def _write(arguments: argparse.Namespace, bundle: Bundle, changed: Bundle, change: Change) -> str:

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from edge.bundle import Bundle, NearPair, Rules
 from edge.parameters import ClassInfo, PrototypeTable
 
-__all__ = ["NEW", "Entry", "bundle_of", "centres_of", "entries_of", "near_pair", "settled", "without"]
+__all__ = ["DISCONTINUED", "NEW", "Entry", "bundle_of", "centres_of", "entries_of", "near_pair", "settled", "without"]
 
+DISCONTINUED = "discontinued"  # the status of a tombstone
 NEW = "new"  # tier, source of cut points and status of a product that was enrolled after calibration
 _NONE = -1
 

@@ -15,14 +15,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from calibration.change.products import bundle_of, entries_of, without
+from calibration.change.products import DISCONTINUED, bundle_of, entries_of, without
 from edge.bundle import Bundle
 from edge.errors import InputError
 from edge.parameters import ClassInfo
 
-__all__ = ["DISCONTINUED", "reinstated", "removed", "retired", "status_of"]
-
-DISCONTINUED = "discontinued"
+__all__ = ["reinstated", "removed", "retired", "status_of"]
 
 
 def status_of(bundle: Bundle, sku: str) -> str:

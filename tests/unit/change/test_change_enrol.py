@@ -64,6 +64,19 @@ def test_one_photo_is_enrolled_and_never_accepted() -> None:
     assert np.isinf(done.entry.accept_similarity)
     assert len(done.entry.prototypes) == 1
     assert "one photo" in done.notes[0]
+    assert done.near == ()
+
+
+def test_to_one_photo_the_nearest_product_that_might_accept_it_is_near() -> None:
+    bundle = memory_bundle(6)
+    photo = beside(3, 0.85, 1)
+    done = add(bundle, "new", photo)
+    assert [pair.second for pair in done.near] == ["sku-003"]
+    assert entries_of(done.bundle)["sku-003"].twin == "new"
+    assert add(bundle, "new", beside(3, 0.85, 6)).near == ()  # several photos say that they are told apart
+    cuts = bundle.rules.cuts
+    never = replace(cuts, accept_confidence=np.full(6, np.inf, np.float32))
+    assert add(replace(bundle, rules=replace(bundle.rules, cuts=never)), "new", photo).near == ()
 
 
 def test_nobody_else_changes() -> None:
