@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from calibration.change.enrol import enrol
+from calibration.change.enrol import Enrolled, enrol
 from calibration.change.photos import photos_in, photos_of
 from calibration.change.products import DISCONTINUED, NEW, entries_of
 from calibration.change.record import net_changes, recorded, write_changed
@@ -37,7 +37,7 @@ MANY = 0.05  # of the calibrated products: from here on the command says that it
 MAX_TEXT = 200
 _MOST_THREADS = 8
 
-Notes = Sequence[tuple[str, str]]
+Notes = Iterable[tuple[str, str]]
 
 
 def _enrol(argv: Sequence[str]) -> int:
@@ -71,17 +71,23 @@ def _enrol(argv: Sequence[str]) -> int:
             done = enrol(bundle, engine, info, embedded, arguments.force)
         change = Change(change="enrol", sku=info.sku, date=arguments.date, photos=len(embedded))
         identity = _write(arguments, bundle, done.bundle, change)
-    entry = done.entry
-    accepted = "never" if not entry.accept_confidence <= 1.0 or entry.twin else _strictest(entry.accept_confidence)
-    others = [pair.second if pair.first == info.sku else pair.first for pair in done.near]
-    notes = [
-        ("photos", f"{len(embedded)} in {len(entry.prototypes)} prototypes"),
-        ("accepted", accepted),
-        *([("verified with", ", ".join(others))] if others else []),
-        *(("note", note) for note in (*_barcodes(bundle, info), *done.notes)),
-    ]
-    _show(identity, done.bundle, change, bundle, notes)
+    _show(identity, done.bundle, change, bundle, _enrolled(bundle, done, len(embedded)))
     return 0
+
+
+def _enrolled(bundle: Bundle, done: Enrolled, photos: int) -> Iterator[tuple[str, str]]:
+    entry, sku, barcode = done.entry, done.entry.info.sku, done.entry.info.barcode
+    yield "photos", f"{photos} in {len(entry.prototypes)} prototypes"
+    never = entry.twin or not entry.accept_confidence <= 1.0
+    cut = f"at the strictest cut points of the bundle: confidence {entry.accept_confidence:.3f}"
+    yield "accepted", "never" if never else cut
+    others = [pair.second if pair.first == sku else pair.first for pair in done.near]
+    if others:
+        yield "verified with", ", ".join(others)
+    same = [other.sku for other in bundle.classes if barcode and other.barcode == barcode]
+    if same:
+        yield "note", f"barcode {barcode} belongs to {', '.join(same[:5])} too"
+    yield from (("note", note) for note in done.notes)
 
 
 def _retire(argv: Sequence[str]) -> int:
@@ -172,15 +178,6 @@ def _info(bundle: Bundle, arguments: argparse.Namespace) -> ClassInfo:
         mend = "reinstate it" if known[arguments.sku].status == DISCONTINUED else "remove it first to enrol it again"
         raise InputError(f"{arguments.sku}: is in the bundle already ({known[arguments.sku].name}); {mend}")
     return ClassInfo(arguments.sku, arguments.name, arguments.category, arguments.barcode, NEW, NEW)
-
-
-def _barcodes(bundle: Bundle, info: ClassInfo) -> list[str]:
-    same = [other.sku for other in bundle.classes if info.barcode and other.barcode == info.barcode]
-    return [f"barcode {info.barcode} belongs to {', '.join(same[:5])} too"] if same else []
-
-
-def _strictest(confidence: float) -> str:
-    return f"at the strictest cut points of the bundle: confidence {confidence:.3f}"
 
 
 def _write(arguments: argparse.Namespace, bundle: Bundle, changed: Bundle, change: Change) -> str:

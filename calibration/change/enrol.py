@@ -8,11 +8,12 @@ What it gets
   With one photo nothing can be left out and checked, so it is never accepted until calibration sees it; neither is
   anything where nothing is certified.
 - Twins. Each photo is judged by the device's own pipeline with the product taught by the others (in up to ROUNDS
-  rounds). Another product is near when the cosine of both centres reaches that of calibration's least twin pair, when
-  CONFUSED of the photos (two at least) have it as best candidate, or when a single one would be accepted as it. To a
-  single photo the nearest product that might accept it is near: of 25 rendered products enrolled from one photo each,
-  16 and 17 of 500 camera photos were accepted as another product without this rule, 4 and 2 with it. Near products are
-  verified, never accepted (`calibration.change.products`).
+  rounds). Another product is near when the cosine of both centres reaches that of calibration's least twin pair (where
+  it found none: see `_twin_cosine`), when CONFUSED of the photos (two at least) have it as best candidate, or
+  when a single one would be accepted as it. To a single photo the nearest product that might accept it is near: of 25
+  rendered products enrolled from one photo each, 16 and 17 of 500 camera photos were accepted as another product
+  without this rule, 4 and 2 with it. Near products are verified, never accepted (`calibration.change.products`).
+
 A product whose centre comes nearer than DUPLICATE to another one's is refused until that one is named with --force: 60
 products of a rendered catalogue of 1,000, enrolled again from part of their photos, lay at 0.982 to 0.998 to themselves
 and at 0.982 at most to any other.
@@ -33,7 +34,7 @@ from numpy.typing import NDArray
 
 from calibration.change.photos import ProductPhotos
 from calibration.change.products import DISCONTINUED, NEW, Entry, bundle_of, centres_of, entries_of, near_pair, settled
-from calibration.rules.twins import CONFUSED, MIN_CONFUSIONS, SEPARATION
+from calibration.rules.twins import CONFUSED, MIN_CONFUSIONS
 from calibration.space.table import prototypes_of
 from edge.bundle import Bundle, NearPair
 from edge.errors import GateError, InputError
@@ -199,20 +200,21 @@ def _nearest_that_accepts(bundle: Bundle, cosines: Mapping[str, float]) -> set[s
 
 
 def _twin_cosine(bundle: Bundle) -> float:
-    """Return the cosine of calibration's least twin pair, or the one that would make a pair; -1 for a lone product."""
+    """Return the cosine of calibration's least twin pair. Without any: where products are nearer than any two of
+    calibration's, and near enough that a photo of one could be accepted as the other.
+    """
     found = {(pair.first, pair.second) for pair in bundle.info.near}
     skus = [info.sku for info in bundle.classes]
-    old = np.array([index for index, info in enumerate(bundle.classes) if info.tier != NEW], np.intp)
-    centres = centres_of(bundle.table)
-    pairs = [(index, int(twin)) for index, twin in enumerate(bundle.rules.cuts.twin) if twin >= 0]
+    centres, cuts = centres_of(bundle.table), bundle.rules.cuts
+    pairs = [(index, int(twin)) for index, twin in enumerate(cuts.twin) if twin >= 0]
     calibrated = [(a, b) for a, b in pairs if tuple(sorted((skus[a], skus[b]))) not in found]
     if calibrated:
         return min(float(centres[a] @ centres[b]) for a, b in calibrated)
-    if len(old) < 2:
-        return -1.0
+    old = np.array([index for index, info in enumerate(bundle.classes) if info.tier != NEW], np.intp)
     cosines = centres[old] @ centres[old].T
-    cosines[np.diag_indices(len(old))] = -2.0
-    return float(np.quantile(cosines.max(axis=1), 1.0 - SEPARATION, method="lower"))
+    cosines[np.diag_indices(len(old))] = -1.0
+    needed = cuts.accept_similarity[cuts.accept_confidence <= 1.0]
+    return max(float(cosines.max(initial=-1.0)), float(needed.min(initial=np.inf)) if len(needed) else -1.0)
 
 
 def _doubts(photos: ProductPhotos, decisions: Sequence[Decision], sku: str) -> list[str]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
 from calibration.change.photos import ProductPhotos
-from calibration.change.products import NEW, Entry
+from calibration.change.products import NEW, Entry, bundle_of, entries_of, without
 from edge.build_folder import InputSpec
 from edge.bundle import Bundle, BundleInfo, Golden, Rules
 from edge.engines.fake import FakeEngine
 from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, PrototypeTable, QualityLimits
+from edge.pipeline import Batch, Pipeline
+from edge.types import Decision
 
 DIMENSION = 16
 
@@ -95,3 +99,29 @@ def entry(sku: str, seed: int, rows: int = 2) -> Entry:
 def fake_engine() -> FakeEngine:
     """Return an engine for pipelines that are handed embeddings."""
     return FakeEngine()
+
+
+def arrays(bundle: Bundle) -> dict[str, object]:
+    """Return everything that decides, by name, in a form that compares."""
+    cuts = bundle.rules.cuts
+    found: dict[str, object] = {f.name: plain(getattr(cuts, f.name)) for f in fields(cuts)}
+    found |= {f.name: plain(getattr(bundle.rules.confidence, f.name)) for f in fields(bundle.rules.confidence)}
+    found |= {f"table {f.name}": plain(getattr(bundle.table, f.name)) for f in fields(bundle.table)}
+    return {**found, "classes": bundle.classes, "ood": bundle.rules.ood, "near": bundle.info.near}
+
+
+def plain(value: object) -> object:
+    return (value.dtype.str, value.tolist()) if isinstance(value, np.ndarray) else value
+
+
+def removed(bundle: Bundle, order: Sequence[str]) -> Bundle:
+    for sku in order:
+        entries, near = without(entries_of(bundle), bundle.info.near, sku)
+        bundle = bundle_of(bundle, entries, near)
+    return bundle
+
+
+def judged(bundle: Bundle, embeddings: np.ndarray) -> list[Decision]:
+    count = len(embeddings)
+    crops = np.zeros((0, 0, 0, 3), np.uint8)
+    return Pipeline(bundle, fake_engine()).judge(Batch(crops, (200,) * count, (100.0,) * count), embeddings)

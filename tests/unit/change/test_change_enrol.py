@@ -8,10 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from change_worlds import DIMENSION, direction, fake_engine, memory_bundle, new_info, product_photos, shots, unit
+from change_worlds import (
+    DIMENSION,
+    arrays,
+    direction,
+    fake_engine,
+    judged,
+    memory_bundle,
+    new_info,
+    product_photos,
+    removed,
+    shots,
+    unit,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-from test_change_products import arrays, judged, removed
 
 from calibration.change.enrol import DUPLICATE, MIN_ROW_COSINE, Enrolled, enrol, prototype_rows
 from calibration.change.products import NEW, entries_of
@@ -165,9 +176,14 @@ def test_the_same_product_again_is_refused_until_it_is_named() -> None:
         add(bundle, "new", shots(50, 8), "sku-9")
 
 
-def test_a_bundle_of_one_product_takes_another() -> None:
-    done = add(memory_bundle(1), "new", shots(50, 4))
-    assert entries_of(done.bundle)["new"].twin == "sku-000"  # no distance is known to be enough
+def test_without_twins_near_is_nearer_than_any_two_and_near_enough_to_be_accepted() -> None:
+    lone = memory_bundle(1)
+    assert entries_of(add(lone, "new", beside(0, 0.9, 4)).bundle)["new"].twin == "sku-000"
+    assert add(lone, "new", shots(50, 4)).near == ()
+    assert float(lone.rules.cuts.accept_similarity[0]) < 0.9
+    nothing = replace(lone.rules.cuts, accept_confidence=np.full(1, np.inf, np.float32))
+    lone = replace(lone, rules=replace(lone.rules, cuts=nothing))
+    assert entries_of(add(lone, "new", shots(50, 4)).bundle)["new"].twin == "sku-000"  # nothing is known to be enough
 
 
 def test_identical_photos_make_one_prototype() -> None:

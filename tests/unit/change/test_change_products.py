@@ -7,31 +7,17 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from change_worlds import direction, entry, fake_engine, memory_bundle, shots, unit
+from change_worlds import arrays, direction, entry, judged, memory_bundle, removed, shots, unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.change.products import bundle_of, centres_of, entries_of, near_pair, settled, without
+from calibration.change.products import bundle_of, centres_of, entries_of, near_pair, settled
 from calibration.space.table import table_from_embeddings
 from edge import lookup
 from edge.bundle import Bundle, NearPair
-from edge.pipeline import Batch, Pipeline
-from edge.types import Decision, Route
+from edge.types import Route
 
 NEW = [f"new-{number}" for number in range(4)] + ["a-first", "sku-003-b"]  # before, between and after the others
-
-
-def arrays(bundle: Bundle) -> dict[str, object]:
-    """Return everything that decides, by name, in a form that compares."""
-    cuts = bundle.rules.cuts
-    found: dict[str, object] = {f.name: plain(getattr(cuts, f.name)) for f in fields(cuts)}
-    found |= {f.name: plain(getattr(bundle.rules.confidence, f.name)) for f in fields(bundle.rules.confidence)}
-    found |= {f"table {f.name}": plain(getattr(bundle.table, f.name)) for f in fields(bundle.table)}
-    return {**found, "classes": bundle.classes, "ood": bundle.rules.ood, "near": bundle.info.near}
-
-
-def plain(value: object) -> object:
-    return (value.dtype.str, value.tolist()) if isinstance(value, np.ndarray) else value
 
 
 def enrolled(bundle: Bundle, order: Sequence[str], cosines: dict[tuple[str, str], float]) -> Bundle:
@@ -41,13 +27,6 @@ def enrolled(bundle: Bundle, order: Sequence[str], cosines: dict[tuple[str, str]
         pairs = [near_pair(*pair, cosine) for pair, cosine in cosines.items() if sku in pair and set(pair) <= set(here)]
         near = (*bundle.info.near, *pairs)
         bundle = bundle_of(bundle, settled(here, near), near)
-    return bundle
-
-
-def removed(bundle: Bundle, order: Sequence[str]) -> Bundle:
-    for sku in order:
-        entries, near = without(entries_of(bundle), bundle.info.near, sku)
-        bundle = bundle_of(bundle, entries, near)
     return bundle
 
 
@@ -119,12 +98,6 @@ def test_twins_of_calibration_stand_and_the_nearest_pair_follows() -> None:
     assert changed["new-0"].twin == "sku-000"
     assert changed["sku-003"].twin == "new-1"
     assert changed["new-1"].twin == "sku-003"
-
-
-def judged(bundle: Bundle, embeddings: np.ndarray) -> list[Decision]:
-    count = len(embeddings)
-    crops = np.zeros((0, 0, 0, 3), np.uint8)
-    return Pipeline(bundle, fake_engine()).judge(Batch(crops, (200,) * count, (100.0,) * count), embeddings)
 
 
 def test_similarities_without_a_product_are_those_of_a_table_that_never_had_it() -> None:

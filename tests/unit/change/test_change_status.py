@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from change_worlds import memory_bundle, shots
+from change_worlds import arrays, judged, memory_bundle, shots
 from hypothesis import given
 from hypothesis import strategies as st
-from test_change_products import arrays, judged
 
 from calibration.change.record import MAX_CHANGES, net_changes, recorded
 from calibration.change.status import reinstated, removed, retired, status_of
