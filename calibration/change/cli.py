@@ -61,7 +61,7 @@ def _enrol(argv: Sequence[str]) -> int:
     bundle = _read(arguments)
     check_sku("enrol", arguments.sku)
     info = _info(bundle, arguments)
-    photos = photos_in(arguments.images, info.sku)
+    photos, others = photos_in(arguments.images, info.sku)
     with Screen() as screen:
         screen.step("engine")
         with engine_of(bundle, arguments.threads) as engine:
@@ -71,7 +71,8 @@ def _enrol(argv: Sequence[str]) -> int:
             done = enrol(bundle, engine, info, embedded, arguments.force)
         change = Change(change="enrol", sku=info.sku, date=arguments.date, photos=len(embedded))
         identity = _write(arguments, bundle, done.bundle, change)
-    _show(identity, done.bundle, change, bundle, _enrolled(bundle, done, len(embedded)))
+    ignored = [("note", f"{', '.join(others[:5])}: {len(others)} that are no photos, ignored")] if others else []
+    _show(identity, done.bundle, change, bundle, (*_enrolled(bundle, done, len(embedded)), *ignored))
     return 0
 
 

@@ -45,19 +45,22 @@ class ProductPhotos:
         return len(self.paths)
 
 
-def photos_in(folder: Path, sku: str) -> list[Photo]:
-    """List the photos that lie in `folder` itself, sorted by name; raises InputError when there is none or too many."""
+def photos_in(folder: Path, sku: str) -> tuple[list[Photo], tuple[str, ...]]:
+    """Return the photos that lie in `folder` itself and the names of whatever else does, both sorted.
+
+    Raises InputError when there is no photo, or too many.
+    """
     try:
-        found = sorted(path for path in folder.iterdir() if is_photo(path))
+        found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except (OSError, ValueError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise InputError(f"{folder}: {told}; expected a folder of photos") from None
+    photos = [Photo(path, ROLES[0], sku) for path in found if is_photo(path)]
+    if not 0 < len(photos) <= MAX_PHOTOS:
         raise InputError(
-            f"{folder}: {getattr(error, 'strerror', None) or error}; expected a folder of photos"
-        ) from None
-    if not 0 < len(found) <= MAX_PHOTOS:
-        raise InputError(
-            f"{folder}: {len(found)} photos ({', '.join(SUFFIXES)}) in it, expected 1 to {MAX_PHOTOS} of one product"
+            f"{folder}: {len(photos)} photos ({', '.join(SUFFIXES)}) in it, expected 1 to {MAX_PHOTOS} of one product"
         )
-    return [Photo(path, ROLES[0], sku) for path in found]
+    return photos, tuple(path.name for path in found if not is_photo(path))
 
 
 def photos_of(

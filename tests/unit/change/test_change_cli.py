@@ -136,6 +136,7 @@ def test_unreadable_photos_are_named_and_copies_count_once(
     assert "broken.jpg" in said
     assert "empty.jpg" in said
     assert "1 reference photos are copies" in said
+    assert "note.txt: 1 that are no photos, ignored" in said
     assert read_bundle(tmp_path / "b").info.changes[0].photos == 4
 
 
