@@ -1,6 +1,7 @@
 """`edge-calibrate`: a build and a catalogue of photos become a bundle. The composition root of calibration.
 
-Everything is read and fitted before anything is written: the bundle appears whole, at the end, or not at all.
+Everything is read and fitted before anything is written: the bundle appears whole, at the end, or not at all. With a
+command as first argument (enrol, retire, reinstate, remove) a finished bundle is changed: `calibration.change`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.assemble import REPORT_PAGE, bundle_in_memory, write
+from calibration.change.cli import COMMANDS
 from calibration.fit import Settings, fit
 from calibration.photos.catalogue import Catalogue, read_catalogue
 from calibration.photos.embed import Embedded, embed_copies, embed_photos
@@ -45,6 +47,8 @@ def calibrate(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
+    if argv and argv[0] in COMMANDS:
+        return COMMANDS[argv[0]](argv[1:])
     arguments = _parser().parse_args(argv)
     _check(arguments)
     refuse_foreign(arguments.out, KIND)
@@ -81,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = command.Parser(
         PROG,
         "Calibrate a build for a catalogue of photos, and seal both as a bundle for the device.",
-        "edge-calibrate --build build --catalogue shop --out bundle --accept-error 0.01",
+        "edge-calibrate --build build --catalogue shop --out bundle --accept-error 0.01\n"
+        f"to change a finished bundle:\n  edge-calibrate {{{','.join(COMMANDS)}}} --help",
     )
     add = parser.add_argument
     add("--build", type=Path, required=True, metavar="DIR", help="a folder that edge-build wrote")

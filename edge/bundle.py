@@ -38,7 +38,9 @@ __all__ = [
     "KIND",
     "Bundle",
     "BundleInfo",
+    "Change",
     "Golden",
+    "NearPair",
     "Rules",
     "read_bundle",
     "write_bundle",
@@ -51,8 +53,31 @@ _OOD = "ood_parameter_"  # the names of a detector's own arrays begin so
 TABLE, RULES, CLASSES, GOLDEN = "table.npz", "rules.npz", "classes.json", "golden.npz"
 
 
-class BundleInfo(Struct, frozen=True, kw_only=True):
-    """The manifest content of a bundle. `promise` holds the targets that calibration certified, and for which mix."""
+class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One change of a bundle since its calibration. `date` is YYYY-MM-DD, UTC; `was` the status before a retirement."""
+
+    change: Annotated[str, Meta(pattern="^(enrol|retire|reinstate|remove)$")]
+    sku: str
+    date: Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+    photos: int = 0
+    successor: str = ""
+    was: str = ""
+
+
+class NearPair(Struct, frozen=True, kw_only=True):
+    """Two SKUs, first < second, found too alike when one of them was enrolled; the cosine of their centres."""
+
+    first: str
+    second: str
+    cosine: float
+
+
+class BundleInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The manifest content of a bundle. `promise` holds the targets that calibration certified, and for which mix.
+
+    A bundle that was changed since its calibration names the id of the bundle before (`parent`), every change, oldest
+    first, and the `near` pairs from which twins follow that calibration did not find.
+    """
 
     engine: str
     backbone: str
@@ -62,6 +87,9 @@ class BundleInfo(Struct, frozen=True, kw_only=True):
     max_batch: Annotated[int, Meta(ge=1, le=1024)]
     classes: int
     promise: dict[str, Any]
+    parent: str = ""
+    changes: tuple[Change, ...] = ()
+    near: tuple[NearPair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from edge.errors import CatalogueError
 
-__all__ = ["REQUIRED", "ROLES", "Catalogue", "Photo", "Product", "read_catalogue"]
+__all__ = ["REQUIRED", "ROLES", "Catalogue", "Photo", "Product", "check_sku", "is_photo", "read_catalogue"]
 
 REQUIRED = ("sku", "name", "category", "barcode", "status")
 STATUSES = ("active", "new", "discontinued")
@@ -163,7 +163,7 @@ def _product(where: str, header: list[str], row: list[str]) -> Product:
         raise CatalogueError(f"{where}: {len(row)} fields, the header has {len(header)}; quote fields that hold commas")
     fields = dict(zip(header, row, strict=True))
     sku, status = fields["sku"], fields["status"]
-    _check_sku(where, sku)
+    check_sku(where, sku)
     if status not in STATUSES:
         raise CatalogueError(f"{where}: status {status!r} of {sku}; expected one of {', '.join(STATUSES)}")
     try:
@@ -178,7 +178,8 @@ def _product(where: str, header: list[str], row: list[str]) -> Product:
     )
 
 
-def _check_sku(where: str, sku: str) -> None:
+def check_sku(where: str, sku: str) -> None:
+    """Raise CatalogueError, beginning with `where`, for a SKU that cannot be the name of a folder."""
     unsafe = any(sign in '/\\<>:"|?*' or ord(sign) < 32 or ord(sign) == 127 for sign in sku)
     if not sku or unsafe or sku.startswith(".") or sku != sku.strip() or len(sku.encode()) > MAX_SKU_BYTES:
         raise CatalogueError(
@@ -205,7 +206,7 @@ def _list_role(folder: Path, role: str, known: set[str]) -> tuple[list[Photo], l
             warnings.append(f"{entry}: a folder without a row in skus.csv; ignored")
         else:
             files = _entries(entry)
-            found = [Photo(file, role, entry.name) for file in files if _is_photo(file)]
+            found = [Photo(file, role, entry.name) for file in files if is_photo(file)]
             other += len(files) - len(found)
             photos += found
     if other:
@@ -214,7 +215,7 @@ def _list_role(folder: Path, role: str, known: set[str]) -> tuple[list[Photo], l
 
 
 def _list_unknown(folder: Path) -> list[Photo]:
-    files = sorted(path for path in folder.rglob("*") if _is_photo(path)) if folder.is_dir() else []
+    files = sorted(path for path in folder.rglob("*") if is_photo(path)) if folder.is_dir() else []
     return [
         Photo(file, UNKNOWN, file.relative_to(folder).parts[0] if file.parent != folder else "other") for file in files
     ]
@@ -227,5 +228,6 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _is_photo(path: Path) -> bool:
+def is_photo(path: Path) -> bool:
+    """Tell whether `path` is a file that is taken for a photo, by its name."""
     return path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")

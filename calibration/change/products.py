@@ -1,0 +1,144 @@
+"""A bundle as a dictionary of products: take it apart, change entries, put it together again.
+
+Invariants, each with a property test
+- Putting together what was taken apart gives the same arrays, bit for bit.
+- Products are sorted by SKU, so the order of changes leaves no trace; twins and successors are held by SKU, so no index
+  can point at the wrong product.
+- A product that is removed leaves nothing behind: who named it as successor names nobody, whose twin it was has none
+  (or the next in the near pairs), and all others keep their values.
+- What no product owns passes through untouched: slopes and bias of the confidence, unknown threshold, quality limits,
+  the verify rule, the scale of the table.
+
+Twins. Calibration finds pairs. Enrolment finds near pairs, each of a new product and another, and they are kept. A
+product without a twin of calibration has the nearest of its near pairs as twin, whichever was enrolled first. So a twin
+found at enrolment may name a product whose own twin is another one; both are verified, never accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle, NearPair, Rules
+from edge.parameters import ClassInfo, PrototypeTable
+
+__all__ = ["DISCONTINUED", "NEW", "Entry", "bundle_of", "centres_of", "entries_of", "near_pair", "settled", "without"]
+
+DISCONTINUED = "discontinued"  # the status of a tombstone
+NEW = "new"  # tier, source of cut points and status of a product that was enrolled after calibration
+_NONE = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """Everything that a bundle holds of one product. `prototypes` are (k, D) int8; twin and successor SKUs or ""."""
+
+    info: ClassInfo
+    prototypes: NDArray[np.int8]
+    offset: float
+    accept_confidence: float
+    accept_similarity: float
+    verify_confidence: float
+    source: str
+    twin: str = ""
+    successor: str = ""
+
+
+def entries_of(bundle: Bundle) -> dict[str, Entry]:
+    """Return the products of a bundle by SKU."""
+    cuts, table = bundle.rules.cuts, bundle.table
+    skus = [info.sku for info in bundle.classes]
+    parts = np.split(table.prototypes, np.searchsorted(table.owners, np.arange(1, len(skus))))
+    return {
+        info.sku: Entry(
+            info=info,
+            prototypes=parts[index],
+            offset=float(bundle.rules.confidence.class_offset[index]),
+            accept_confidence=float(cuts.accept_confidence[index]),
+            accept_similarity=float(cuts.accept_similarity[index]),
+            verify_confidence=float(cuts.verify_confidence[index]),
+            source=cuts.source[index],
+            twin=_name(skus, int(cuts.twin[index])),
+            successor=_name(skus, int(cuts.successor[index])),
+        )
+        for index, info in enumerate(bundle.classes)
+    }
+
+
+def bundle_of(bundle: Bundle, entries: Mapping[str, Entry], near: Sequence[NearPair]) -> Bundle:
+    """Return `bundle` with these products, at least one, and near pairs; everything else is that of `bundle`."""
+    ordered = [entries[sku] for sku in sorted(entries)]
+    position = {entry.info.sku: index for index, entry in enumerate(ordered)}
+    owners = np.repeat(np.arange(len(ordered), dtype=np.int32), [len(entry.prototypes) for entry in ordered])
+    prototypes = np.concatenate([entry.prototypes for entry in ordered])
+    cuts = replace(
+        bundle.rules.cuts,
+        accept_confidence=np.array([entry.accept_confidence for entry in ordered], np.float32),
+        accept_similarity=np.array([entry.accept_similarity for entry in ordered], np.float32),
+        verify_confidence=np.array([entry.verify_confidence for entry in ordered], np.float32),
+        source=tuple(entry.source for entry in ordered),
+        twin=np.array([position.get(entry.twin, _NONE) for entry in ordered], np.int32),
+        successor=np.array([position.get(entry.successor, _NONE) for entry in ordered], np.int32),
+    )
+    offsets = np.array([entry.offset for entry in ordered], np.float32)
+    rules: Rules = replace(bundle.rules, confidence=replace(bundle.rules.confidence, class_offset=offsets), cuts=cuts)
+    pairs = tuple(sorted(near, key=lambda pair: (pair.first, pair.second)))
+    return replace(
+        bundle,
+        info=msgspec.structs.replace(bundle.info, classes=len(ordered), near=pairs),
+        classes=tuple(entry.info for entry in ordered),
+        table=PrototypeTable(prototypes, bundle.table.scale, owners),
+        rules=rules,
+    )
+
+
+def without(
+    entries: Mapping[str, Entry], near: Sequence[NearPair], sku: str
+) -> tuple[dict[str, Entry], list[NearPair]]:
+    """Return products and near pairs without `sku` and without anything that refers to it."""
+    kept = {
+        name: replace(
+            entry,
+            twin="" if entry.twin == sku else entry.twin,
+            successor="" if entry.successor == sku else entry.successor,
+        )
+        for name, entry in entries.items()
+        if name != sku
+    }
+    pairs = [pair for pair in near if sku not in (pair.first, pair.second)]
+    return settled(kept, pairs), pairs
+
+
+def settled(entries: Mapping[str, Entry], near: Sequence[NearPair]) -> dict[str, Entry]:
+    """Return the products with the twins that follow from calibration's pairs and the near pairs."""
+    partners: dict[str, list[tuple[float, str]]] = {}
+    for pair in near:
+        partners.setdefault(pair.first, []).append((-pair.cosine, pair.second))
+        partners.setdefault(pair.second, []).append((-pair.cosine, pair.first))
+    result = dict(entries)
+    for sku, others in partners.items():
+        entry = entries[sku]
+        if not entry.twin or entry.twin in {name for _, name in others}:
+            result[sku] = replace(entry, twin=min(others)[1])
+    return result
+
+
+def near_pair(sku: str, other: str, cosine: float) -> NearPair:
+    """Return the pair in the order of its names."""
+    return NearPair(first=min(sku, other), second=max(sku, other), cosine=cosine)
+
+
+def centres_of(table: PrototypeTable) -> NDArray[np.float32]:
+    """Return (C, D): the mean direction of each product's prototypes, rows of unit length."""
+    first = np.searchsorted(table.owners, np.arange(int(table.owners[-1]) + 1))
+    sums = np.add.reduceat(table.prototypes.astype(np.float64), first, axis=0)
+    norms = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    return np.asarray(sums / norms, np.float32)
+
+
+def _name(skus: Sequence[str], index: int) -> str:
+    return skus[index] if index != _NONE else ""
