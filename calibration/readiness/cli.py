@@ -19,6 +19,7 @@ from rich.table import Table
 
 from calibration.photos.catalogue import read_catalogue
 from calibration.readiness.calibration_error import check_calibration_error
+from calibration.readiness.degradation import degradation
 from calibration.readiness.distances import check_distances
 from calibration.readiness.evidence import Evidence, Options, gather, report_of
 from calibration.readiness.footprint import Footprint, measure
@@ -28,7 +29,7 @@ from calibration.readiness.labels import check_labels
 from calibration.readiness.page import page_from_values, shown
 from calibration.readiness.pictures import Album
 from calibration.readiness.samples import check_samples
-from calibration.readiness.spread import check_spread
+from calibration.readiness.spread import check_spread, recognised_from
 from calibration.readiness.unknowns import check_unknowns, detector_from_report
 from calibration.readiness.values import report_values
 from calibration.readiness.verdict import Check
@@ -75,7 +76,7 @@ def _main(argv: Sequence[str]) -> int:
         ]
         order = ("samples", "distance", "change", "memory", "unknown", "spread", "confidence", "labels")
         checks.sort(key=lambda check: order.index(check.key))
-        values = report_values(evidence, checks)
+        values = report_values(evidence, checks, degradation(evidence, options.seed))
         screen.step("write")
         content = page_from_values(values, Album(catalogue), f"Bundle {arguments.bundle.resolve().name}")
         with whole_file(page) as file, whole_file(figures) as numbers:
@@ -93,12 +94,10 @@ def _checks(evidence: Evidence, seed: int) -> list[Check]:
     reference, seen = material.reference, evidence.seen()
     centres = centroids(evidence.embeddings[reference.rows], reference.labels, classes)
     on_sale = np.array([product.status != "discontinued" for product in material.products])
-    photos = np.bincount(seen.true, minlength=classes) * on_sale
-    right = np.bincount(seen.true[seen.true == seen.best], minlength=classes) * on_sale
     return [
         check_samples(np.bincount(reference.labels, minlength=classes), skus, seed),
         check_distances(centres, seen, evidence.never, skus),
-        check_spread(right, photos, skus, material.tiers, seed),
+        check_spread(recognised_from(seen.true, seen.best, skus, material.tiers), on_sale, seed),
         check_calibration_error(evidence.judged(), material.tiers, seed),
     ]
 
@@ -121,6 +120,8 @@ def _places(out: Path, bundle: Path) -> tuple[Path, Path]:
     if real_path(out).is_relative_to(real_path(bundle)):
         raise InputError(f"{out}: lies in the bundle, whose seal it would break; choose another --out")
     if out.suffix.lower() == ".html":
+        if not out.absolute().parent.is_dir():
+            raise InputError(f"{out}: no such folder as {out.parent}; make it or choose another --out")
         return out, out.with_suffix(".json")
     if out.suffix.lower() == ".json" or (out.exists() and not out.is_dir()):
         raise InputError(f"{out}: expected a folder, or a name for the page that ends in .html")

@@ -4,9 +4,10 @@ For a role (validation, test) with photo means v and reference centroids r, the 
 g(a, b) = v_a . r_b - v_a . r_a: negative when the labels are right. Two rules, both on robust statistics, since the
 head was fitted with the wrong labels too and draws swapped products together:
 
-swapped     g(a, b) > 0 and g(b, a) > 0; their mean is at least LEAST_GAIN of the distance between r_a and r_b (a full
-            swap gives about +1 of it, right labels about -1, twins 0), and at least SURE standard errors. The noise of
-            one photo along r_b - r_a grows with its length; its scale is the median over all products.
+swapped     g(a, b) > 0 and g(b, a) > 0, each at least half of the best gain over all products; their mean is at
+            least LEAST_GAIN of the distance between r_a and r_b (a full swap gives up to +1 of it, right labels about
+            -1, twins 0), and at least SURE standard errors. The noise of one photo along r_b - r_a grows with its
+            length; its scale is the median over all products.
 misplaced   v_a . r_a lies FAR robust deviations under that of the products, and v_a . r_b among the usual ones.
 
 Limits: products that lie as close as twins cannot be told apart by this, swapped or not. When reference and validation
@@ -27,7 +28,7 @@ from edge.types import Embeddings
 
 __all__ = ["FolderFinding", "wrong_folders"]
 
-LEAST_GAIN, SURE, FAR, USUAL = 0.25, 4.0, 6.0, 4.0
+LEAST_GAIN, NEAR_BEST, SURE, FAR, USUAL = 0.25, 0.5, 4.0, 6.0, 4.0
 MIN_PHOTOS = 2
 _MOST = (
     400  # products looked at pairwise: more of them under suspicion means that labels and photos do not belong together
@@ -123,8 +124,9 @@ def _best_gain(space: _Space) -> Floats:
 
 def _swapped(space: _Space, suspects: NDArray[np.intp], gains: Floats, role: str) -> list[FolderFinding]:
     mutual = gains[:, suspects]
+    wanted = (mutual > 0) & (mutual >= NEAR_BEST * gains.max(axis=1)[:, None])
     found = []
-    for i, j in np.argwhere((mutual > 0) & (mutual.T > 0)).tolist():
+    for i, j in np.argwhere(wanted & wanted.T).tolist():
         if i >= j:
             continue
         first, second = sorted((int(suspects[i]), int(suspects[j])))

@@ -21,13 +21,24 @@ from numpy.typing import NDArray
 
 from calibration.readiness.verdict import Check, Limit, Topic, binomial, judge, not_testable, resampled
 
-__all__ = ["MIN_PRODUCTS", "Spread", "check_spread", "spread_of"]
+__all__ = ["MIN_PRODUCTS", "Recognised", "Spread", "check_spread", "recognised_from", "spread_of"]
 
 MIN_PRODUCTS, MIN_PHOTOS = 30, 2
 WORST = 20
 TOPIC = Topic("spread", "Accuracy from product to product", Limit(0.15, at_most=True, unit="points"))
 
 Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recognised:
+    """Products (C,): how many of their photos were right, and what they were taken for most often, -1 for nothing."""
+
+    right: Counts
+    photos: Counts
+    taken_for: Counts
+    skus: tuple[str, ...]
+    tiers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +58,23 @@ def spread_of(right: Counts, photos: Counts) -> Spread:
     return Spread(float(share.mean()), seen**0.5, max(seen - luck, 0.0) ** 0.5)
 
 
-def check_spread(right: Counts, photos: Counts, skus: Sequence[str], tiers: Sequence[str], seed: int) -> Check:
-    """Check products (C,) by how many of their photos were right; those with too few photos are left out."""
+def recognised_from(
+    true: NDArray[np.int32], best: NDArray[np.int32], skus: tuple[str, ...], tiers: tuple[str, ...]
+) -> Recognised:
+    """Count photos (N,) of product `true` whose best candidate is `best`, -1 where there is none."""
+    classes = len(skus)
+    taken_for = np.full(classes, -1, np.int64)
+    wrong = (true != best) & (best >= 0)
+    pairs, counts = np.unique(np.stack([true[wrong], best[wrong]], axis=1), axis=0, return_counts=True)
+    for position in np.argsort(counts, kind="stable").tolist():
+        taken_for[pairs[position, 0]] = pairs[position, 1]
+    right = np.bincount(true[true == best], minlength=classes)
+    return Recognised(right, np.bincount(true, minlength=classes), taken_for, skus, tiers)
+
+
+def check_spread(products: Recognised, on_sale: NDArray[np.bool_], seed: int) -> Check:
+    """Check the products that are on sale (C,); those with too few photos are left out."""
+    photos = np.where(on_sale, products.photos, 0)
     used = np.flatnonzero(photos >= MIN_PHOTOS)
     advice = (
         "Take reference photos of the weakest products, in the light and at the angles of the shop; the list is in the "
@@ -57,7 +83,7 @@ def check_spread(right: Counts, photos: Counts, skus: Sequence[str], tiers: Sequ
     if len(used) < MIN_PRODUCTS:
         needs = f"{MIN_PRODUCTS} products with {MIN_PHOTOS} test or validation photos each, there are {len(used)}"
         return not_testable(TOPIC, needs, "Add a test folder with four photos per product or more.")
-    r, n = right[used], photos[used]
+    r, n = products.right[used], photos[used]
     found = spread_of(r, n)
     interval = resampled(lambda drawn: spread_of(r[drawn], n[drawn]).corrected, len(used), seed)
     share = r / n
@@ -73,11 +99,11 @@ def check_spread(right: Counts, photos: Counts, skus: Sequence[str], tiers: Sequ
         "range": [float(share.min()), float(share.max())],
         "products": len(used),
         "photos": int(n.sum()),
-        "left_out": int(len(photos) - len(used)),
+        "left_out": int(on_sale.sum()) - len(used),
         "histogram": np.histogram(share, bins=10, range=(0.0, 1.0))[0].tolist(),
         "shrunk_histogram": np.histogram(shrunk, bins=10, range=(0.0, 1.0))[0].tolist(),
-        "tiers": _tiers(r, n, [tiers[i] for i in used.tolist()]),
-        "worst": _worst(r, n, shrunk, [skus[i] for i in used.tolist()]),
+        "tiers": _tiers(r, n, [products.tiers[i] for i in used.tolist()]),
+        "worst": _worst(products, used[np.argsort(shrunk, kind="stable")[:WORST]]),
     }
     return judge(TOPIC, found.corrected, interval, (text, "Nothing.", advice), details)
 
@@ -100,18 +126,20 @@ def _tiers(right: Counts, photos: Counts, tiers: Sequence[str]) -> list[dict[str
     return rows
 
 
-def _worst(right: Counts, photos: Counts, shrunk: NDArray[np.float64], skus: Sequence[str]) -> list[dict[str, object]]:
-    """Return the weakest products, those with the firmest evidence first, each with its exact interval."""
+def _worst(products: Recognised, chosen: NDArray[np.intp]) -> list[dict[str, object]]:
+    """Return the chosen products, each with its exact interval and what it was taken for."""
     rows: list[dict[str, object]] = []
-    for i in np.argsort(shrunk, kind="stable")[:WORST].tolist():
-        interval = binomial(int(right[i]), int(photos[i]))
+    for i in chosen.tolist():
+        right, photos, other = int(products.right[i]), int(products.photos[i]), int(products.taken_for[i])
+        interval = binomial(right, photos)
         rows.append(
             {
-                "sku": skus[i],
-                "right": int(right[i]),
-                "photos": int(photos[i]),
+                "sku": products.skus[i],
+                "right": right,
+                "photos": photos,
                 "low": interval.low,
                 "high": interval.high,
+                "taken_for": products.skus[other] if other >= 0 else "",
             }
         )
     return rows

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from calibration.photos.mix import photo_weights
+from calibration.readiness.degradation import Step
 from calibration.readiness.evidence import Evidence
 from calibration.readiness.verdict import Check, Verdict
 from calibration.report.evaluate import risk_coverage
@@ -20,8 +22,8 @@ CURVE_POINTS = 50
 LISTED = 20
 
 
-def report_values(evidence: Evidence, checks: Sequence[Check]) -> dict[str, Any]:
-    """Return the content of the JSON report."""
+def report_values(evidence: Evidence, checks: Sequence[Check], growth: Sequence[Step]) -> dict[str, Any]:
+    """Return the content of the JSON report; `growth` is the degradation curve."""
     by_verdict = {verdict: [c.key for c in checks if c.verdict is verdict] for verdict in Verdict}
     values = {
         "schema": SCHEMA,
@@ -37,6 +39,7 @@ def report_values(evidence: Evidence, checks: Sequence[Check]) -> dict[str, Any]
         "passed": by_verdict[Verdict.PASS],
         "checks": [_check(check) for check in checks],
         "risk_coverage": _curves(evidence),
+        "degradation": [asdict(step) for step in growth],
         "accept_error": evidence.bundle.info.promise.get("accept_error"),
         "names": _names(evidence, checks),
         "notes": {
