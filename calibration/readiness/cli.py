@@ -26,7 +26,7 @@ from calibration.readiness.footprint import Footprint, measure
 from calibration.readiness.headroom import RUNS, check_headroom, find_device
 from calibration.readiness.history import HEADER, check_history, read_history
 from calibration.readiness.labels import check_labels
-from calibration.readiness.page import page_from_values, shown
+from calibration.readiness.page import bound_of, page_from_values, shown
 from calibration.readiness.pictures import Album
 from calibration.readiness.samples import check_samples
 from calibration.readiness.spread import check_spread, recognised_from
@@ -170,9 +170,8 @@ def _summary(values: Mapping[str, Any]) -> Table:
         figure = shown(check["figure"], limit["unit"]) if check["figure"] is not None else f"needs {check['needs']}"
         if interval is not None:
             figure += f" ({shown(interval['low'], limit['unit'])} to {shown(interval['high'], limit['unit'])})"
-        bound = f"{'at most' if limit['at_most'] else 'at least'} {shown(limit['value'], limit['unit'])}"
         verdict = f"[{_STYLES[check['verdict']]}]{check['verdict']}[/]"
-        table.add_row(check["title"], verdict, figure, bound)
+        table.add_row(check["title"], verdict, figure, bound_of(limit))
     return table
 
 

@@ -1,8 +1,8 @@
 """How accuracy falls as the catalogue grows, measured inside it: the best candidate among random parts of it.
 
-Parts of 25, 50, 75 and 100 % of the products, drawn several times (seeded); products of one family (column `family` of
-skus.csv, if any) come and go together, because a part without its look-alikes would look too good. Every product counts
-alike.
+Parts of 25, 50, 75 and 100 % of the products, drawn several times (seeded), once by whole families (column `family` of
+skus.csv, if any) and once product by product: what the second loses beyond the first, siblings cost. Every product
+counts alike.
 
 Limits: head and prototypes were fitted on the whole catalogue, so small parts look a little better or worse than a
 bundle made for them; what a larger catalogue will do is not said here.
@@ -10,7 +10,7 @@ bundle made for them; what a larger catalogue will do is not said here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +32,12 @@ Members = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Mean top-1 over products at `products` products, the lowest and the highest of the draws."""
+    """Mean top-1 over products at `products` products, the lowest and the highest of the draws.
 
+    `drawn` says how the parts came about: `whole families` or `one by one`.
+    """
+
+    drawn: str
     products: int
     top1: float
     low: float
@@ -50,22 +54,39 @@ def degradation(evidence: Evidence, seed: int) -> list[Step]:
     if len(known) < MIN_PRODUCTS or len(labels) == 0:
         return []
     family = {product.sku: product.extra.get("family", "") or product.sku for product in evidence.material.products}
-    parts = parts_of_families([family.get(info.sku, info.sku) for info in evidence.bundle.classes], seed)
+    skus = [info.sku for info in evidence.bundle.classes]
+    single = parts_of_families(skus, seed)
+    whole = parts_of_families([family.get(sku, sku) for sku in skus], seed) if _has_families(family) else []
+    right = _right(evidence, photos.rows[chosen], labels, single + whole)
+    accuracy = [_uniform(right[number], labels, members) for number, members in enumerate(single + whole)]
+    found = _steps("one by one", single, accuracy[: len(single)])
+    return (_steps("whole families", whole, accuracy[len(single) :]) + found) if whole else found
+
+
+def _has_families(family: Mapping[str, str]) -> bool:
+    return len(set(family.values())) < len(family)
+
+
+def _right(evidence: Evidence, rows: NDArray[np.int64], labels: NDArray[np.intp], parts: Sequence[Members]) -> Members:
+    """Return (parts, N): whether the best candidate among the members of each part is the photo's own product."""
     index = lookup.index_from_table(evidence.bundle.table)
     right = np.zeros((len(parts), len(labels)), bool)
     for start in range(0, len(labels), _BLOCK):
         block = slice(start, start + _BLOCK)
-        scores = lookup.similarities(index, evidence.embeddings[photos.rows[chosen[block]]])
+        scores = lookup.similarities(index, evidence.embeddings[rows[block]])
         for number, members in enumerate(parts):
             best = np.where(members[None, :], scores, -2.0).argmax(axis=1)
             right[number, block] = best == labels[block]
-    accuracy = [_uniform(right[number], labels, members) for number, members in enumerate(parts)]
+    return right
+
+
+def _steps(drawn: str, parts: Sequence[Members], accuracy: Sequence[float | None]) -> list[Step]:
     found = []
-    for step, share in enumerate(SHARES):
-        values = [value for value in accuracy[step * DRAWS : (step + 1) * DRAWS] if value is not None]
+    for start in range(0, len(parts), DRAWS):
+        values = [value for value in accuracy[start : start + DRAWS] if value is not None]
         if values:
-            products = int(np.mean([members.sum() for members in parts[step * DRAWS : (step + 1) * DRAWS]]))
-            found.append(Step(products if share < 1 else len(known), float(np.mean(values)), min(values), max(values)))
+            products = int(np.mean([members.sum() for members in parts[start : start + DRAWS]]))
+            found.append(Step(drawn, products, float(np.mean(values)), min(values), max(values)))
     return found
 
 

@@ -16,7 +16,7 @@ from calibration.readiness.drawings import gauge
 from calibration.readiness.pictures import Album
 from calibration.readiness.sections import sections
 
-__all__ = ["page_from_values", "shown"]
+__all__ = ["bound_of", "page_from_values", "shown"]
 
 STYLE = files("calibration.readiness").joinpath("page.css").read_text(encoding="utf-8")
 _WHY = {
@@ -66,6 +66,12 @@ def shown(figure: float | None, unit: str) -> str:
     return f"{figure:,.0f} products" if unit == "products" else f"{figure:.3f}"
 
 
+def bound_of(limit: Mapping[str, Any]) -> str:
+    """Return a limit of the JSON report in words."""
+    words = f"{'at most' if limit['at_most'] else 'at least'} {shown(limit['value'], limit['unit'])}"
+    return f"{words}, {limit['condition']}" if limit["condition"] else words
+
+
 def _verdict(values: Mapping[str, Any]) -> str:
     checks = {check["key"]: check for check in values["checks"]}
     failed, untested = values["failed"], values["not_testable"]
@@ -93,8 +99,8 @@ def _verdict(values: Mapping[str, Any]) -> str:
 
 def _row(check: Mapping[str, Any]) -> str:
     limit, interval, figure = check["limit"], check["interval"], check["figure"]
-    bound = f"{'at most' if limit['at_most'] else 'at least'} {shown(limit['value'], limit['unit'])}"
-    right = f"<p class='small soft'>limit: {bound}</p>"
+    bound = bound_of(limit)
+    right = f"<p class='small soft'>limit: {escape(bound)}</p>"
     if figure is not None:
         right = f"<div class='figure'>{shown(figure, limit['unit'])}</div>{_scale(figure, interval, limit)}{right}"
     if interval is not None:

@@ -126,10 +126,9 @@ def _pair(pair: Details, names: Mapping[str, str], album: Album) -> str:
 def _spread(details: Details, names: Mapping[str, str], album: Album) -> str:
     if not details:
         return ""
-    labels = [f"{10 * i} to {10 * i + 10} %" for i in range(10)]
-    short = [label.split(" ")[0] for label in labels]
+    labels = [f"{10 * i}-{10 * i + 10}" for i in range(10)]
     chart = columns(
-        details["histogram"], short, ("share of a product's photos that are right, %", "products"),
+        details["histogram"], labels, ("share of a product's photos that are right, %", "products"),
         second=details["shrunk_histogram"],
     )  # fmt: skip
     tiers = [(row["tier"], f"{row['products']:,}", f"{row['accuracy']:.1%}") for row in details["tiers"]]
@@ -157,12 +156,16 @@ def _weak(row: Details, names: Mapping[str, str], album: Album) -> str:
 def _degradation(steps: Sequence[Details]) -> str:
     if not steps:
         return ""
-    rows: list[Bar] = [(f"{s['products']:,} products", s["top1"], s["low"], s["high"], "bar") for s in steps]
-    return (
-        f"{bars(rows, None, 'best candidate right, every product alike')}<p class='soft small'>Measured on random "
-        "parts of this catalogue, families kept together; the lines are the lowest and highest of the draws. What a larger "
-        "catalogue will do is a forecast, and not in this report.</p>"
+    rows: list[Bar] = [
+        (f"{s['products']:,} products, {s['drawn']}", s["top1"], s["low"], s["high"], "bar") for s in steps
+    ]
+    words = (
+        "Random parts of this catalogue, drawn by whole families or product by product; the lines are the lowest and "
+        "highest of the draws. Where only the second falls, it is the siblings that cost accuracy. What a larger "
+        "catalogue will do is a forecast, and not in this report."
     )
+    chart = bars(rows, None, "best candidate right, every product alike")
+    return f"{chart}<p class='soft small'>{words}</p>"
 
 
 def _confidence(details: Details) -> str:
@@ -216,6 +219,7 @@ def _unknown(details: Details) -> str:
             f"{kind['classes']:,} / {kind['photos']:,}",
             f"{kind['auroc']['value']:.3f}",
             f"{kind['fpr95']['value']:.0%}",
+            "-" if kind["accepted_share"] is None else f"{kind['accepted_share']:.1%}",
         )
         for kind in details["kinds"]
     ]
@@ -223,7 +227,7 @@ def _unknown(details: Details) -> str:
         f"{bars(rows, 0.7, 'called unknown, by budget of false unknowns')}<p class='soft small'>Dashed: the limit for "
         "products of new brands at 5 %. For enrolled products that are dark or blurred, every bar is false unknowns. "
         f"Method: {escape(details['method'])}, {details['splits']} splits.</p>"
-        f"{_table(('kind', 'products / photos', 'AUROC', 'false unknowns at 95 % found'), table)}"
+        f"{_table(('kind', 'products / photos', 'AUROC', 'false unknowns at 95 % found', 'accepted'), table)}"
     )
 
 

@@ -31,7 +31,9 @@ KINDS = {
     "far": "hands, empty cart, other things",
     "shifted": "enrolled products, dark, blurred or compressed: false unknowns",
 }
-TOPIC = Topic("unknown", "Unknown products noticed", Limit(0.70, at_most=False, unit="share"))
+TOPIC = Topic(
+    "unknown", "Unknown products noticed", Limit(0.70, at_most=False, unit="share", condition="at 5 % false unknowns")
+)
 _NEEDED = (
     f"a bundle whose calibration measured it on {MIN_CLASSES} held-out products at least (report.json, `detector`)"
 )
@@ -54,7 +56,13 @@ class Kind(Struct, frozen=True):
     auroc: Figure
     fpr95: Figure
     detected: dict[str, Figure]
-    accepted: Any = None
+    accepted: dict[str, Any] = {}  # by budget like `detected`, or one figure
+
+    def accepted_share(self) -> float | None:
+        """Return the share that is accepted in spite of being unknown, None where it was not measured."""
+        value = self.accepted.get(BUDGET, self.accepted)
+        share = value.get("value") if isinstance(value, dict) else None
+        return float(share) if isinstance(share, (int, float)) else None
 
 
 class Method(Struct, frozen=True):
@@ -147,7 +155,11 @@ def _details(detector: Detector | None, kinds: Mapping[str, Kind]) -> dict[str, 
         "budget": float(BUDGET),
         "bundle_budget": detector.false_unknown_budget,
         "splits": detector.splits,
-        "kinds": [msgspec.to_builtins(kinds[name]) for name in KINDS if name in kinds],
+        "kinds": [
+            {**msgspec.to_builtins(kinds[name]), "accepted_share": kinds[name].accepted_share()}
+            for name in KINDS
+            if name in kinds
+        ],
         "methods": [
             {
                 "method": method.method,

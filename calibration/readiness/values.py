@@ -60,7 +60,12 @@ def _check(check: Check) -> dict[str, Any]:
         "interval": None
         if interval is None
         else {"low": interval.low, "high": interval.high, "method": interval.method},
-        "limit": {"value": check.limit.value, "at_most": check.limit.at_most, "unit": check.limit.unit},
+        "limit": {
+            "value": check.limit.value,
+            "at_most": check.limit.at_most,
+            "unit": check.limit.unit,
+            "condition": check.limit.condition,
+        },
         "close": check.close,
         "found": check.found,
         "needs": check.needs,

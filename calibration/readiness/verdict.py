@@ -49,11 +49,15 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The limit of a figure. `unit` is how people read it: ratio, share, points or plain."""
+    """The limit of a figure. `unit` is how people read it: ratio, share, points, products or plain.
+
+    `condition` is what the figure means nothing without, such as a budget.
+    """
 
     value: float
     at_most: bool
     unit: str
+    condition: str = ""
 
     def kept_by(self, figure: float) -> bool:
         """Tell whether a figure is on the right side; NaN is not."""
