@@ -67,6 +67,9 @@ def test_eight_checks_json_and_a_page_that_needs_nothing(bundle: Path, shop: Pat
         "confidence",
     }
     assert all(check["needs"] for check in checks.values() if check["verdict"] == "not testable")
+    values = json.loads((tmp_path / "out" / "readiness.json").read_bytes())
+    assert [step["products"] for step in values["degradation"]] == [8, 16, 24, 32]
+    assert [curve["tier"] for curve in values["risk_coverage"]] == ["all products", "tail"]
     text = (tmp_path / "out" / "readiness.html").read_text(encoding="utf-8")
     page = Page()
     page.feed(text)
