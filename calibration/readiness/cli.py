@@ -37,7 +37,7 @@ from calibration.report.screen import Screen
 from calibration.space.table import centroids
 from edge import command
 from edge.bundle import read_bundle
-from edge.errors import InputError
+from edge.errors import EngineError, InputError
 from edge.writing import real_path, whole_file
 
 __all__ = ["main"]
@@ -64,8 +64,8 @@ def _main(argv: Sequence[str]) -> int:
     catalogue = read_catalogue(arguments.catalogue)
     options = Options(arguments.threads, arguments.seed, arguments.cache, page.absolute().parent)
     with Screen() as screen:
-        runs = _measure(arguments.bundle, screen) if device is not None else []
         evidence = gather(bundle, catalogue, options, screen)
+        runs = _measure(arguments.bundle, screen) if device is not None else []
         screen.step("check")
         checks = [
             *_checks(evidence, options.seed),
@@ -103,10 +103,15 @@ def _checks(evidence: Evidence, seed: int) -> list[Check]:
 
 
 def _measure(bundle: Path, screen: Screen) -> list[Footprint]:
+    """Return the measured runs; none, and a line on standard error, when a run fails."""
     advance = screen.count("memory", RUNS)
     runs = []
     for _ in range(RUNS):
-        runs.append(measure(bundle))
+        try:
+            runs.append(measure(bundle))
+        except EngineError as error:
+            print(f"{PROG}: warning: {error}", file=sys.stderr)
+            return []
         advance(1)
     return runs
 

@@ -211,6 +211,7 @@ def test_memory_headroom() -> None:
     assert check_headroom(device(170), runs, "onnxruntime", 1000).verdict is Verdict.FAIL
     assert check_headroom(device(800), runs, "tensorrt", 1000).figure == pytest.approx(1 - 740 / 800)
     assert check_headroom(None, [], "onnxruntime", 1000).verdict is Verdict.NOT_TESTABLE
+    assert check_headroom(device(200), [], "onnxruntime", 1000).verdict is Verdict.NOT_TESTABLE
 
 
 def test_unknown_products_are_judged_on_new_brands_at_five_percent() -> None:

@@ -233,6 +233,18 @@ def test_a_real_process_is_measured(bundle: Path, tmp_path: Path) -> None:
         measure(tmp_path)
 
 
+def test_a_process_that_cannot_be_measured_costs_one_check(
+    bundle: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: Path) -> Footprint:
+        raise EngineError("no room for another process")
+
+    monkeypatch.setattr(cli, "measure", fail)
+    assert run(bundle, shop, tmp_path / "out") == 0
+    assert read(tmp_path / "out")["memory"]["verdict"] == "not testable"
+    assert "no room for another process" in capsys.readouterr().err
+
+
 def test_the_smallest_device_is_the_default() -> None:
     folder = Path(__file__).parents[3] / "configs" / "devices"
     smallest = find_device(None, folder)
