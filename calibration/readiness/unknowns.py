@@ -34,9 +34,7 @@ KINDS = {
 TOPIC = Topic(
     "unknown", "Unknown products noticed", Limit(0.70, at_most=False, unit="share", condition="at 5 % false unknowns")
 )
-_NEEDED = (
-    f"a bundle whose calibration measured it on {MIN_CLASSES} held-out products at least (report.json, `detector`)"
-)
+_NEEDED = f"a bundle whose calibration held {MIN_CLASSES} products out, at least, and measured what becomes of them"
 
 
 class Figure(Struct, frozen=True):
