@@ -62,7 +62,8 @@ def _main(argv: Sequence[str]) -> int:
     months = read_history(arguments.history) if arguments.history else ()
     device = find_device(arguments.device, _device_folder())
     catalogue = read_catalogue(arguments.catalogue)
-    options = Options(arguments.threads, arguments.seed, arguments.cache, page.absolute().parent)
+    seed = int(bundle.info.promise.get("seed", 0)) if arguments.seed is None else arguments.seed
+    options = Options(arguments.threads, seed, arguments.cache, page.absolute().parent)
     with Screen() as screen:
         evidence = gather(bundle, catalogue, options, screen)
         runs = _measure(arguments.bundle, screen) if device is not None else []
@@ -158,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", type=Path, metavar="FILE", help=f"the weakest device (default: the smallest of {DEVICES})")
     add("--history", type=Path, metavar="FILE", help=f"changes of the catalogue: {','.join(HEADER)}")
     add("--unknown-loop", default="", metavar="TEXT", help="who enrols what the device calls unknown, and how soon")
-    add("--seed", type=command.whole_number(0, 2**31), default=0, metavar="N", help="the --seed of edge-calibrate (0)")
+    add("--seed", type=command.whole_number(0, 2**31), metavar="N", help="that of edge-calibrate (the bundle knows)")
     add("--cache", type=Path, metavar="DIR", help="keep embeddings there, so that the next report is quick")
     threads = min(os.cpu_count() or 1, MOST_THREADS)
     add("--threads", type=command.whole_number(1, 256), default=threads, metavar="N", help=f"CPU threads ({threads})")

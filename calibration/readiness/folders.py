@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.photos.material import Photoset
+from calibration.photos.photoset import Photoset
 from calibration.space.table import centroids
 from edge.types import Embeddings
 

@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from calibration.photos.material import Material, Photoset, joined
+from calibration.photos.material import Material
+from calibration.photos.photoset import Photoset, joined
 from calibration.readiness.folders import FolderFinding, wrong_folders
 from calibration.readiness.strays import Stray, stray_photos
 from calibration.readiness.verdict import Check, Limit, Topic, judge, not_testable

@@ -12,7 +12,7 @@ from calibration.report.charts import reliability_diagram, risk_coverage_chart
 
 __all__ = ["sections"]
 
-_KINDS = {"near": "siblings of enrolled products", "brands": "products of new brands", "far": "hands and other things",
+_KINDS = {"near": "siblings of enrolled products", "brands": "products of new brands",
           "shifted": "enrolled, dark or blurred"}  # fmt: skip
 _WIDE = 24  # columns before the last one gathers the rest
 _STRAYS = 18
@@ -202,6 +202,11 @@ def _curves(values: Mapping[str, Any]) -> str:
     return f"<p>{words}</p><div class='three'>{charts}</div>" if charts else ""
 
 
+def _kind(kind: Mapping[str, Any]) -> str:
+    name: str = kind["kind"]
+    return _KINDS.get(name, f"photos of {name}")
+
+
 def _unknown(details: Details) -> str:
     if not details:
         return ""
@@ -211,11 +216,11 @@ def _unknown(details: Details) -> str:
             found = kind["detected"].get(budget)
             if found is not None:
                 shade = "bar wrong" if kind["kind"] == "shifted" and budget == "0.05" else style
-                name = f"{_KINDS[kind['kind']]}, {100 * float(budget):g} %"
+                name = f"{_kind(kind)}, {100 * float(budget):g} %"
                 rows.append((name, found["value"], found["low"], found["high"], shade))
     table = [
         (
-            _KINDS[kind["kind"]],
+            _kind(kind),
             f"{kind['classes']:,} / {kind['photos']:,}",
             f"{kind['auroc']['value']:.3f}",
             f"{kind['fpr95']['value']:.0%}",

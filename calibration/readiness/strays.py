@@ -22,7 +22,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.photos.material import Photoset
+from calibration.photos.photoset import Photoset
 from edge.types import Embeddings
 
 __all__ = ["Stray", "stray_photos"]

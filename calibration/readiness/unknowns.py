@@ -5,8 +5,8 @@ on others; its threshold lets at most the budget of enrolled products be called 
 means nothing without that budget: every figure here is at 5 % false unknowns.
 
 The limit (70 % detected) is held against products of new brands. Reported beside it: near (siblings of an enrolled
-product: another flavour or size), far (hands, an empty cart, other things), and shifted (enrolled products darkened,
-blurred, compressed: what is "detected" there are false unknowns).
+product: another flavour or size), the catalogue's own photos of unknown things, and shifted (enrolled products
+darkened, blurred, compressed: what is "detected" there are false unknowns).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = ["BUDGET", "KINDS", "MIN_CLASSES", "Detector", "check_unknowns", "dete
 BUDGET = "0.05"
 MIN_CLASSES = 50
 GATED = "brands"
+OWN = "unknown/"
 KINDS = {
     "near": "siblings of an enrolled product",
     "brands": "products of new brands",
-    "far": "hands, empty cart, other things",
     "shifted": "enrolled products, dark, blurred or compressed: false unknowns",
 }
 TOPIC = Topic(
@@ -69,7 +69,7 @@ class Method(Struct, frozen=True):
     method: str
     chosen: bool
     offered: bool
-    cost_us: float
+    operations: int
     memory_bytes: int
     kinds: tuple[Kind, ...]
 
@@ -130,10 +130,15 @@ def check_unknowns(detector: Detector | None) -> Check:
     )
 
 
+def _own_photos(kinds: Mapping[str, Kind]) -> list[tuple[str, str]]:
+    """Return the kinds that are photos of the catalogue's folder `unknown`, and what to call them."""
+    return [(kind, f"photos of {kind}") for kind in sorted(kinds) if kind.startswith(OWN)]
+
+
 def _beside(kinds: Mapping[str, Kind]) -> str:
     parts = [
         f"{name} {kinds[kind].detected[BUDGET].value:.0%}"
-        for kind, name in (("near", "siblings of enrolled products"), ("far", "hands and other things"))
+        for kind, name in (("near", "siblings of enrolled products"), *_own_photos(kinds))
         if kind in kinds and BUDGET in kinds[kind].detected
     ]
     return f" Beside it: {', '.join(parts)}." if parts else ""
@@ -143,6 +148,11 @@ def _own_budget(detector: Detector) -> str:
     if f"{detector.false_unknown_budget:.2f}" == BUDGET:
         return ""
     return f" The bundle itself is set to {detector.false_unknown_budget:.1%} false unknowns, so it differs."
+
+
+def _place(kind: str) -> tuple[int, str]:
+    """Return where a kind stands: the simulated ones first, then the catalogue's own photos of unknown things."""
+    return (tuple(KINDS).index(kind) if kind in KINDS else len(KINDS), kind)
 
 
 def _details(detector: Detector | None, kinds: Mapping[str, Kind]) -> dict[str, Any]:
@@ -155,8 +165,7 @@ def _details(detector: Detector | None, kinds: Mapping[str, Kind]) -> dict[str, 
         "splits": detector.splits,
         "kinds": [
             {**msgspec.to_builtins(kinds[name]), "accepted_share": kinds[name].accepted_share()}
-            for name in KINDS
-            if name in kinds
+            for name in sorted(kinds, key=_place)
         ],
         "methods": [
             {

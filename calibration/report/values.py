@@ -93,6 +93,7 @@ def promise_of(fitted: Fitted, settings: Settings) -> dict[str, Any]:
         "near_unknown": settings.targets.near_unknown,
         "false_unknown": settings.false_unknown,
         "mix": "weight column of skus.csv" if settings.weighted else "uniform over products on sale",
+        "seed": settings.seed,
         "products_covered": int(fitted.mix.covered.sum()),
         "certified": bool(certified),
         "groups": {

@@ -52,7 +52,7 @@ WORTH = 0.005
 MAX_OPERATIONS = 4_000_000  # of one crop: about a hundredth of a small backbone's
 MAX_BYTES = 8 << 20
 _DRAWS = 200
-_CERTAINTY = 0.9  # of the intervals
+_CERTAINTY = 0.95  # of the intervals
 
 Floats = NDArray[np.float64]
 Owners: TypeAlias = NDArray[np.int64]
@@ -75,7 +75,7 @@ class PValues:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure with its 90 % interval from a bootstrap over products."""
+    """A figure with its 95 % interval from a bootstrap over products."""
 
     value: float
     low: float

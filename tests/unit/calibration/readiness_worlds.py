@@ -9,7 +9,7 @@ from typing import Any
 
 from edge.bundle import read_bundle, write_bundle
 
-KINDS = {"near": 0.31, "brands": 0.83, "far": 0.99, "shifted": 0.12}
+KINDS = {"near": 0.31, "brands": 0.83, "unknown/far": 0.99, "shifted": 0.12}
 
 
 def figure(value: float) -> dict[str, float]:
@@ -35,7 +35,7 @@ def detector(classes: int = 60, budget: float = 0.05, **shares: float) -> dict[s
         "method": "energy",
         "chosen": True,
         "offered": True,
-        "cost_us": 12.0,
+        "operations": 12_000,
         "memory_bytes": 0,
         "kinds": kinds,
     }

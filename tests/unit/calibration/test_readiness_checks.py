@@ -220,7 +220,7 @@ def test_unknown_products_are_judged_on_new_brands_at_five_percent() -> None:
     assert check.figure == pytest.approx(0.83)
     assert "5 % false unknowns" in check.found
     assert "31%" in check.found
-    assert [kind["kind"] for kind in check.details["kinds"]] == ["near", "brands", "far", "shifted"]
+    assert [kind["kind"] for kind in check.details["kinds"]] == ["near", "brands", "shifted", "unknown/far"]
     assert check_unknowns(detector_from_report({"detector": detector(brands=0.5)})).verdict is Verdict.FAIL
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from calibration_worlds import World, fit_head, material, sku
 
-from calibration.photos.material import Material, Photoset, joined
+from calibration.photos.material import Material
+from calibration.photos.photoset import Photoset, joined
 from calibration.readiness.folders import wrong_folders
 from calibration.readiness.labels import check_labels
 from calibration.readiness.strays import stray_photos
