@@ -7,7 +7,11 @@ DEMO_SKUS := 200
 DEMO_PHOTOS := flat:8,24,2
 DEMO_PRODUCTS := 8
 
-.PHONY: help install demo test test-slow check format schemas clean
+BENCH := bench
+BENCH_SIZES := 500 1000 2000
+BENCH_SEED := 5000
+
+.PHONY: help install demo test test-slow bench-decisions check format schemas clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +50,23 @@ test: install ## the whole default suite
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800
 
+bench-decisions: $(BENCH_SIZES:%=$(BENCH)/%.json) ## the promises on catalogues of 500, 1,000 and 2,000 products (an hour)
+	$(BIN)/python benchmarks/decisions.py --table $^
+
+$(BENCH)/%/catalogue/render.json: | .venv/.installed
+	$(BIN)/edge-render catalogue --skus $* --seed $$(($(BENCH_SEED) + $*)) --unknown 240 --out $(@D)
+
+$(BENCH)/%/build/manifest.json: $(DEMO)/backbone/efficientnet-lite0.onnx $(BENCH)/%/catalogue/render.json
+	$(BIN)/edge-build --model $< --images $(BENCH)/$*/catalogue/reference --device configs/devices/x86-dev.yaml --out $(@D)
+
+$(BENCH)/%/bundle/manifest.json: $(BENCH)/%/build/manifest.json
+	$(BIN)/edge-calibrate --build $(BENCH)/$*/build --catalogue $(BENCH)/$*/catalogue --mix uniform --cache $(BENCH)/$*/cache --out $(@D)
+
+$(BENCH)/%.json: $(BENCH)/%/bundle/manifest.json
+	$(BIN)/python benchmarks/decisions.py --build $(BENCH)/$*/build --catalogue $(BENCH)/$*/catalogue --cache $(BENCH)/$*/cache --report $(BENCH)/$*/bundle/report.json --out $@
+
+.PRECIOUS: $(BENCH)/%/catalogue/render.json $(BENCH)/%/build/manifest.json $(BENCH)/%/bundle/manifest.json
+
 check: install ## lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,4 +81,4 @@ schemas: install ## write the JSON schemas of configuration and messages again
 	$(BIN)/python -m edge.schemas configs/schema
 
 clean: ## remove what make made, except downloads
-	rm -rf .venv $(DEMO) build dist *.egg-info
+	rm -rf .venv $(DEMO) $(BENCH) build dist *.egg-info

@@ -14,8 +14,9 @@ Every figure is for the stated mix (`calibration.photos.mix`). Products outside 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from calibration.photos.photoset import joined
 from calibration.rules.allowance import Allowance, accepted, rules_of
 from calibration.rules.confidence_fit import Reliability, confidence_from_scores, reliability
 from calibration.rules.detector import MethodFigure
+from calibration.rules.lesson import Scored
 from calibration.rules.ood_fit import ood_from_scores
 from calibration.rules.quality import quality_from_photos
 from calibration.rules.thresholds import Evidence, GroupCut, Targets, groups_from_tiers, thresholds_from_scores
@@ -36,10 +38,19 @@ from calibration.space.shape import Trial
 from calibration.space.table import agreement
 from edge.build_folder import InputSpec
 from edge.bundle import Rules
-from edge.parameters import PrototypeTable
+from edge.parameters import OodModel, PrototypeTable
 from edge.types import Embeddings
 
-__all__ = ["Alternative", "Fitted", "Settings", "fit"]
+__all__ = [
+    "Alternative",
+    "Certified",
+    "Fitted",
+    "Settings",
+    "allowance_from_learn",
+    "certified_from_scores",
+    "fit",
+    "mix_for",
+]
 
 _MOST = 0.99  # of a limit
 
@@ -96,7 +107,7 @@ class _Choice:
     def cuts(self, targets: Targets) -> list[GroupCut]:
         """Return the cut points for these targets."""
         tiers = self.material.tiers
-        photos = np.bincount(self.material.certify.labels, minlength=len(tiers))
+        photos = np.bincount(self.certify.scores.true, minlength=len(tiers))
         groups = groups_from_tiers(tiers, self.mix.share, photos, targets)
         return thresholds_from_scores(self.learn, self.certify, groups, tiers, targets)
 
@@ -112,54 +123,85 @@ class _Choice:
         return tuple(found)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Certified:
+    """Everything that certifying photos set, and what they say at it."""
+
+    allowance: Allowance
+    cuts: list[GroupCut]
+    verify: VerifyRule
+    evidence: Evidence
+    alternatives: Callable[[], tuple[Alternative, ...]]
+
+
 def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, step: Callable[[str], None]) -> Fitted:
     """Fit everything. `step` is told the name of each step as it begins."""
-    mix = _mix(material, settings)
+    mix = mix_for(material, settings)
     learning = Learning(material, rows, settings.dimension, settings.prototypes, mix.share, settings.seed)
     learnt = learning.cross_fits(step)
-    taught = learning.final(learnt, step)
+    final = learning.final(learnt, step)
     step("unknown detector")
-    detector, figures = learning.detector(taught, settings.false_unknown)
+    detector, figures = learning.detector(final, settings.false_unknown)
     step("cut points")
-    certify, learn = taught.lesson.scored(detector), learnt.scored(detector.method)
-    weight, learn_weight = photo_weights(mix.share, certify.scores.true), photo_weights(mix.share, learn.scores.true)
-    classes = len(material.products)
-    enrolled = taught.lesson.enrolled
+    learn, enrolled = learnt.scored(detector.method), final.lesson.enrolled
     twins = twins_from_scores(enrolled.centres, learn.scores)
-    validation = joined([material.fit, material.certify])
-    allowance = Allowance(
-        confidence=confidence_from_scores(learn.scores, learn_weight, classes),
-        ood=ood_from_scores(detector, certify.scores.strange, weight, settings.false_unknown),
-        quality=quality_from_photos(spec, validation.sides_px, validation.sharpness),
-        twin=twin_index(twins, classes),
-        discontinued=np.array([product.status == "discontinued" for product in material.products]),
-    )
-    evidence = allowance.evidence(certify.photos, certify.scores, certify.unseen, weight)
-    choice = _Choice(
-        material, mix, allowance.evidence(learn.photos, learn.scores, learn.unseen, learn_weight), evidence
-    )
-    cuts = choice.cuts(settings.targets)
-    left = allowance.usable(certify.photos, certify.scores) & ~accepted(cuts, material, mix, evidence)
-    verify = verify_from_scores(certify.scores, weight, evidence.confidence, left)
+    before = allowance_from_learn(material, mix, learn, (detector, twins), spec)
+    done = certified_from_scores(material, mix, learn, final.lesson.scored(detector), (before, settings))
+    right = done.evidence.scores.correct
     return Fitted(
         head=enrolled.head,
         table=enrolled.table,
-        rules=rules_of(allowance, cuts, verify, material, mix),
+        rules=rules_of(done.allowance, done.cuts, done.verify, material, mix),
         mix=mix,
-        groups=tuple(cuts),
-        alternatives=choice.alternatives(settings.targets),
+        groups=tuple(done.cuts),
+        alternatives=done.alternatives(),
         twins=tuple(twins),
-        verify=verify,
-        reliability=reliability(evidence.confidence, certify.scores.correct, weight, settings.seed),
+        verify=done.verify,
+        reliability=reliability(done.evidence.confidence, right, done.evidence.weight, settings.seed),
         trials=learnt.trials,
         detectors=figures,
-        certify_embeddings=taught.lesson.found,
-        int8_agreement=agreement(taught.lesson.found, enrolled.prototypes, enrolled.table),
+        certify_embeddings=final.lesson.found,
+        int8_agreement=agreement(final.lesson.found, enrolled.prototypes, enrolled.table),
     )
 
 
-def _mix(material: Material, settings: Settings) -> Mix:
+def mix_for(material: Material, settings: Settings) -> Mix:
+    """Return the mix that the settings ask for; discontinued products are not in it."""
     on_sale = np.array([product.status != "discontinued" for product in material.products])
     weight = np.array([product.weight for product in material.products])
     wanted = np.where(on_sale, weight if settings.weighted else 1.0, 0.0)
     return mix_of(wanted, np.bincount(material.certify.labels, minlength=len(on_sale)))
+
+
+def allowance_from_learn(
+    material: Material, mix: Mix, learn: Scored, chosen: tuple[OodModel, Sequence[TwinPair]], spec: InputSpec
+) -> Allowance:
+    """Return what is fitted before the cut points: confidence, quality, twins; the detector has no threshold yet."""
+    detector, twins = chosen
+    classes = len(material.products)
+    validation = joined([material.fit, material.certify])
+    return Allowance(
+        confidence=confidence_from_scores(learn.scores, photo_weights(mix.share, learn.scores.true), classes),
+        ood=detector,
+        quality=quality_from_photos(spec, validation.sides_px, validation.sharpness),
+        twin=twin_index(twins, classes),
+        discontinued=np.array([product.status == "discontinued" for product in material.products]),
+    )
+
+
+def certified_from_scores(
+    material: Material, mix: Mix, learn: Scored, certify: Scored, given: tuple[Allowance, Settings]
+) -> Certified:
+    """Return what the certifying photos set: unknown threshold, cut points, verify rule. `learn` lays the path."""
+    before, settings = given
+    weight = photo_weights(mix.share, certify.scores.true)
+    learn_weight = photo_weights(mix.share, learn.scores.true)
+    unknown = ood_from_scores(before.ood, certify.scores.strange, weight, settings.false_unknown)
+    allowance = replace(before, ood=unknown)
+    evidence = allowance.evidence(certify.photos, certify.scores, certify.unseen, weight)
+    learnt = allowance.evidence(learn.photos, learn.scores, learn.unseen, learn_weight)
+    choice = _Choice(material, mix, learnt, evidence)
+    cuts = choice.cuts(settings.targets)
+    left = allowance.usable(certify.photos, certify.scores) & ~accepted(cuts, material, mix, evidence)
+    verify = verify_from_scores(certify.scores, weight, evidence.confidence, left)
+    return Certified(allowance, cuts, verify, evidence, partial(choice.alternatives, settings.targets))

@@ -24,8 +24,8 @@ from calibration.photos.embed import Embedded, embed_photos
 from calibration.photos.feature_store import FeatureStore
 from calibration.photos.fingerprint import fingerprint
 from calibration.photos.material import Material, material_from_embedded
-from calibration.photos.photoset import Photoset
 from calibration.photos.mix import photo_weights
+from calibration.photos.photoset import Photoset
 from calibration.readiness.calibration_error import Judged
 from calibration.readiness.distances import Seen
 from calibration.report.evaluate import decide

@@ -1,0 +1,234 @@
+"""The promises of a calibration, held against photos that it never saw: one catalogue a run, figures as JSON.
+
+    decisions.py --build build --catalogue shop --cache cache --report bundle/report.json --out 1000.json
+    decisions.py --table 500.json 1000.json 2000.json
+
+Resampled calibrations: the photos that may certify and the test photos of each product are shuffled and dealt again, as
+many to certify as before and the others to measure; cut points and unknown threshold are certified anew on each deal,
+with the head, the table and the path left as they are (these never saw either). A deal keeps its promise when the
+weighted error among what it accepts is at most the target, over all groups together and in the worst of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.fit import Certified, Settings, allowance_from_learn, certified_from_scores, mix_for
+from calibration.learning import Learning
+from calibration.photos.catalogue import Catalogue, read_catalogue
+from calibration.photos.embed import embed_copies, embed_photos
+from calibration.photos.feature_store import FeatureStore
+from calibration.photos.fingerprint import fingerprint
+from calibration.photos.material import Material, material_from_embedded
+from calibration.photos.mix import Mix, photo_weights
+from calibration.photos.photoset import joined
+from calibration.report.screen import Screen
+from calibration.rules.allowance import Allowance, accepted
+from calibration.rules.lesson import Scored
+from calibration.rules.scores import Scores
+from calibration.rules.thresholds import Targets
+from calibration.rules.twins import twins_from_scores
+from edge.build_folder import BuildFolder, read_build
+from edge.engines import EngineSpec, open_engine
+
+DEALS = 50
+COPIES = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """Photos that nothing was fitted on, with their scores, and everything that certification needs beside them."""
+
+    material: Material
+    mix: Mix
+    learn: Scored
+    scored: Scored
+    before: Allowance
+    settings: Settings
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("build", "catalogue", "cache", "report", "out"):
+        parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--table", type=Path, nargs="+")
+    arguments = parser.parse_args()
+    if arguments.table:
+        print(table([json.loads(path.read_text()) for path in arguments.table]))
+        return
+    build, catalogue = read_build(arguments.build), read_catalogue(arguments.catalogue)
+    with Screen() as screen:
+        pool = pool_from(build, catalogue, arguments.cache, arguments.threads, screen)
+        screen.step("deals")
+        deals = [deal(pool, number) for number in range(DEALS)]
+    report = json.loads(arguments.report.read_text())
+    arguments.out.write_text(json.dumps({**figures(report), "deals": summary(deals)}, indent=1) + "\n")
+
+
+def pool_from(build: BuildFolder, catalogue: Catalogue, cache: Path, threads: int, screen: Screen) -> Pool:
+    """Teach as edge-calibrate does, and look up certifying and test photos together."""
+    settings = Settings(Targets(0.01, 0.10, 0.9), 0.05, 4, 256, False, 0)
+    spec = EngineSpec(threads=threads, max_batch=build.info.max_batch)
+    with FeatureStore(cache, Path("."), build.id, build.info.feature_dimension) as store:
+        photos = fingerprint(catalogue.photos, threads, screen.count("read", len(catalogue.photos)))
+        with open_engine(build.info.engine, build.graph, spec) as engine:
+            advance = screen.count("embed", len(photos.photos))
+            found = embed_photos(engine, build.info.input, store, photos, threads, advance)
+            material = material_from_embedded(catalogue, found, settings.seed)
+            advance = screen.count("copies", COPIES * len(material.teaching))
+            copies = embed_copies(engine, build.info.input, store, material.teaching, COPIES, threads, advance)
+        material = replace(material, copies=copies)
+        mix = mix_for(material, settings)
+        learning = Learning(material, store, settings.dimension, settings.prototypes, mix.share, settings.seed)
+        learnt = learning.cross_fits(screen.step)
+        detector, _ = learning.detector(learning.final(learnt, screen.step), settings.false_unknown)
+        pooled = replace(material, certify=joined([material.certify, material.test]))
+        final = replace(learning, material=pooled).final(learnt, screen.step)
+        learn = learnt.scored(detector.method)
+        twins = twins_from_scores(final.lesson.enrolled.centres, learn.scores)
+        before = allowance_from_learn(material, mix, learn, (detector, twins), build.info.input)
+        return Pool(material, mix, learn, final.lesson.scored(detector), before, settings)
+
+
+def deal(pool: Pool, number: int) -> dict[str, float]:
+    """Deal the photos anew, certify on one part and measure on the other."""
+    labels = pool.scored.scores.true
+    wanted = np.bincount(pool.material.certify.labels, minlength=len(pool.material.products))
+    order = np.random.default_rng(number).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    first = np.searchsorted(labels[order], np.arange(len(wanted)))
+    place = np.arange(len(order)) - first[labels[order]]
+    certifies = np.zeros(len(labels), bool)
+    certifies[order[place < wanted[labels[order]]]] = True
+    given = (pool.before, pool.settings)
+    done = certified_from_scores(pool.material, pool.mix, pool.learn, taken(pool.scored, certifies), given)
+    return measured(pool, done, taken(pool.scored, ~certifies))
+
+
+def taken(scored: Scored, chosen: NDArray[np.bool_]) -> Scored:
+    """Return some of the photos."""
+    scores, unseen = (
+        Scores(**{field.name: getattr(one, field.name)[chosen] for field in fields(Scores)})
+        for one in (scored.scores, scored.unseen)
+    )
+    return Scored(scored.photos.take(np.flatnonzero(chosen)), scores, unseen)
+
+
+def measured(pool: Pool, done: Certified, fresh: Scored) -> dict[str, float]:
+    """Return what these cut points do with fresh photos, in the mix: accepted, errors, look-alikes accepted."""
+    weight = photo_weights(pool.mix.share, fresh.scores.true)
+    evidence = done.allowance.evidence(fresh.photos, fresh.scores, fresh.unseen, weight)
+    took = accepted(done.cuts, pool.material, pool.mix, evidence)
+    wrong, tiers = took & ~fresh.scores.correct, np.array(pool.material.tiers)
+    errors = [
+        float(weight[wrong & inside].sum() / weight[took & inside].sum())
+        for cut in done.cuts
+        if (inside := np.isin(tiers[fresh.scores.best], cut.group.tiers)).any() and weight[took & inside].sum() > 0
+    ]
+    unseen = replace(evidence, scores=evidence.unseen, confidence=evidence.unseen_confidence)
+    unseen = replace(unseen, allowed=evidence.unseen_allowed)
+    return {
+        "accepted": float(weight[took].sum() / weight.sum()),
+        "error": float(weight[wrong].sum() / max(weight[took].sum(), 1e-300)),
+        "worst": max(errors, default=0.0),
+        "near_accepted": float(weight[accepted(done.cuts, pool.material, pool.mix, unseen)].sum() / weight.sum()),
+        "unknown": float(weight[~(fresh.scores.strange <= done.allowance.ood.threshold)].sum() / weight.sum()),
+    }
+
+
+def summary(deals: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return medians over the deals, and in how many of them each promise held."""
+    columns = {name: np.array([one[name] for one in deals]) for name in deals[0]}
+    return {
+        "number": len(deals),
+        **{f"{name}_median": float(np.median(values)) for name, values in columns.items()},
+        "error_kept": int((columns["error"] <= 0.01).sum()),
+        "worst_kept": int((columns["worst"] <= 0.01).sum()),
+        "near_kept": int((columns["near_accepted"] <= 0.10).sum()),
+    }
+
+
+def figures(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of a report that have bars."""
+    outcome, findings = report["findings"]["outcome"], report["findings"]
+    kinds = {one["detection"]["kind"]: one for one in findings["unknown"]}
+    chosen = next(method for method in report["detector"]["methods"] if method["chosen"])
+    baseline = next(method for method in report["detector"]["methods"] if method["method"] == "max_cosine")
+    return {
+        "products": report["catalogue"]["products"],
+        "photos": outcome["photos"],
+        "top1": outcome["top1"],
+        "shares": outcome["shares"],
+        "accepted": outcome["accepted"],
+        "wrong": outcome["wrong"],
+        "accepted_error": outcome["accepted_error"],
+        "tiers": findings["tiers"],
+        "ece": report["reliability"]["ece_debiased"],
+        "unknown": {
+            kind: {
+                "photos": one["detection"]["photos"],
+                "detected": one["detection"]["detected"],
+                "accepted": one["outcome"]["shares"]["accept"],
+            }
+            for kind, one in kinds.items()
+        },
+        "forecast_near": sum(g["near_unknown"] * g["photos"] for g in report["groups"])
+        / max(sum(g["photos"] for g in report["groups"]), 1),
+        "detector": report["detector"]["method"],
+        "held_out": {kind["kind"]: kind["detected"]["0.05"]["value"] for kind in chosen["kinds"]},
+        "held_out_baseline": {kind["kind"]: kind["detected"]["0.05"]["value"] for kind in baseline["kinds"]},
+        "shape": [report["head"]["dimension"], report["table"]["prototypes"]],
+        "int8_agreement": report["table"]["int8_agreement"],
+    }
+
+
+def table(runs: Sequence[dict[str, Any]]) -> str:
+    """Return the figures as a table in Markdown, a column per catalogue."""
+    rows: list[tuple[str, list[str]]] = [
+        ("best candidate right", [f"{run['top1']:.1%}" for run in runs]),
+        (
+            "accept / verify / review / unknown, %",
+            [" / ".join(f"{100 * share:.1f}" for share in run["shares"].values()) for run in runs],
+        ),
+        (
+            "wrong among accepted",
+            [f"{run['wrong']} of {run['accepted']} ({run['accepted_error']:.2%} weighted)" for run in runs],
+        ),
+        *(
+            (
+                f"{kind}: called unknown, accepted",
+                [f"{run['unknown'][kind]['detected']:.0%}, {run['unknown'][kind]['accepted']:.1%}" for run in runs],
+            )
+            for kind in runs[0]["unknown"]
+        ),
+        ("look-alikes accepted, as simulated", [f"{run['forecast_near']:.1%}" for run in runs]),
+        ("debiased calibration error", [f"{run['ece']:.3f}" for run in runs]),
+        ("detector", [str(run["detector"]) for run in runs]),
+        ("dimensions, prototypes", [f"{run['shape'][0]}, {run['shape'][1]}" for run in runs]),
+        *(
+            (f"of {DEALS} deals: {words}", [f"{run['deals'][key]} ({run['deals'][middle]:.2%})" for run in runs])
+            for words, key, middle in (
+                ("error within 1 % (median)", "error_kept", "error_median"),
+                ("in the worst group", "worst_kept", "worst_median"),
+                ("look-alikes within 10 %", "near_kept", "near_accepted_median"),
+            )
+        ),
+        (f"accepted, median of {DEALS} deals", [f"{run['deals']['accepted_median']:.1%}" for run in runs]),
+    ]
+    head = ["", *(f"{run['products']:,} products" for run in runs)]
+    lines = [head, ["---"] * len(head), *([name, *cells] for name, cells in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
