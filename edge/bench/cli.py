@@ -17,7 +17,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-import edge.one_thread  # noqa: F401  # before anything that imports NumPy
 from edge.assembly import engine_of, locator_of
 from edge.bench import throughput
 from edge.bench.child import Observed, observe
