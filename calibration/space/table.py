@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import lookup
 from edge.parameters import PrototypeTable
 from edge.types import Embeddings
 
@@ -53,15 +54,15 @@ def centroids(embeddings: Embeddings, labels: NDArray[np.int32], classes: int) -
 
 
 def agreement(embeddings: Embeddings, prototypes: Embeddings, table: PrototypeTable) -> float:
-    """Return the share of `embeddings` (N, D) whose nearest class is the same with int8 and with float prototypes."""
+    """Return the share of `embeddings` (N, D) whose nearest class is the same as searched and in float throughout."""
     if len(embeddings) == 0:
         return 1.0
+    index = lookup.index_from_table(table)
     same = 0
     for start in range(0, len(embeddings), 1024):
         block = embeddings[start : start + 1024]
         exact = table.owners[(block @ prototypes.T).argmax(axis=1)]
-        coarse = table.owners[(block @ table.prototypes.T.astype(np.float32)).argmax(axis=1)]
-        same += int((exact == coarse).sum())
+        same += int((exact == lookup.similarities(index, block).argmax(axis=1)).sum())
     return same / len(embeddings)
 
 

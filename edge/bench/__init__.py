@@ -10,3 +10,5 @@ decide      what a decision costs beyond the engine, in time and memory
 machine     what it was measured on
 report      figures, bars, table and file
 """
+
+import edge.one_thread  # noqa: F401  # here, before any module of this package can import NumPy

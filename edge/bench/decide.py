@@ -38,6 +38,7 @@ class Decided:
     """Milliseconds of every decision, how many took each route, and MiB beyond the engine by what holds them."""
 
     took_ms: NDArray[np.float64]
+    processor_ms: NDArray[np.float64]  # of it, those in which this thread was running
     dots: str  # what multiplied: `numpy` or `numkong`
     routes: dict[str, int]
     held_mib: dict[str, float]
@@ -49,11 +50,11 @@ def decide(skus: int, prototypes: int, dimension: int, decisions: int) -> Decide
     engine = FakeEngine()
     pipeline = Pipeline(bundle, engine)
     crop = Batch(np.zeros((1, SIDE_PX, SIDE_PX, 3), np.uint8), (SIDE_PX,), (100.0,))
-    took_ms, routes = [], Counter[str]()
+    times_ns, routes = [], Counter[str]()
     for embedding in _queries(bundle.table, decisions + WARM_UP):
-        begin_ns = time.perf_counter_ns()
+        begin_ns, begin_cpu_ns = time.perf_counter_ns(), time.thread_time_ns()
         (decision,) = pipeline.judge(crop, embedding)
-        took_ms.append((time.perf_counter_ns() - begin_ns) / 1e6)
+        times_ns.append((time.perf_counter_ns() - begin_ns, time.thread_time_ns() - begin_cpu_ns))
         routes[decision.route.value] += 1
     counted = {id(engine)}
     held = {
@@ -64,7 +65,8 @@ def decide(skus: int, prototypes: int, dimension: int, decisions: int) -> Decide
         "table as searched, and the rest": _held_bytes(pipeline, counted),
     }
     dots = lookup.index_from_table(bundle.table).dots.name
-    return Decided(np.array(took_ms[WARM_UP:]), dots, dict(routes), {name: size / 2**20 for name, size in held.items()})
+    took_ms, processor_ms = np.array(times_ns[WARM_UP:]).T / 1e6
+    return Decided(took_ms, processor_ms, dots, dict(routes), {name: size / 2**20 for name, size in held.items()})
 
 
 def _queries(table: PrototypeTable, count: int) -> Embeddings:

@@ -1,11 +1,13 @@
 """Exact dot products of integer queries with the rows of an int8 table: two ways to the same integers.
 
-`PlainDots` is NumPy alone. `NumkongDots` (`pip install 'shelfedge[fast]'`) takes half its time and a quarter of its
-memory. Because both are exact, nothing that is decided depends on which one runs: a bundle calibrated with one decides
-alike with the other. `dots_from_table` takes NumKong where it is installed and found to give NumPy's integers for every
-row of the very table that is searched, and says so in the log where it does not.
+`PlainDots` is NumPy alone. `NumkongDots` (`pip install 'shelfedge[fast]'`) takes a quarter of its memory and, on 16,000
+rows of 192 dimensions and an x86 CPU with AVX2, 0.6 to 0.7 of its time. Because both are exact, nothing that is decided
+depends on which one runs: a bundle calibrated with one decides alike with the other. `dots_from_table` takes NumKong
+where it is installed and gives NumPy's integers for every row of the very table that is searched; where it is installed
+and does not, the log says so.
 
-Queries are integers of up to LEVELS: the widest range in which the sums of a table of unit rows stay exact in float32.
+Queries are integers of up to LEVELS: enough that rounding to them is hardly noticed (figures in `edge.lookup`), and few
+enough that the sums of a table of unit rows stay exact in float32.
 """
 
 from __future__ import annotations

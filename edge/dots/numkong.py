@@ -14,6 +14,7 @@ from edge.dots.plain import sum_type
 __all__ = ["NumkongDots"]
 
 _BITS = 7
+_LANE = 16  # dimensions are padded to a multiple with zeros: 193 took 3.3 times as long as 192
 
 
 class NumkongDots:
@@ -25,17 +26,20 @@ class NumkongDots:
         import numkong  # noqa: PLC0415  # an extra, needed by nothing else
 
         self._dots = numkong.dots_packed
-        self._packed = numkong.dots_pack(np.ascontiguousarray(rows))
+        self._width = -(-rows.shape[1] // _LANE) * _LANE
+        padded = np.zeros((len(rows), self._width), np.int8)
+        padded[:, : rows.shape[1]] = rows
+        self._packed = numkong.dots_pack(padded)
         self._sum = sum_type(rows)
         self.held_bytes = self._packed.nbytes
 
     def __call__(self, queries: NDArray[np.int16]) -> NDArray[np.signedinteger]:
         """Return (N, K) exact dot products of (N, D) queries in [-LEVELS, LEVELS]."""
-        count = len(queries)
+        count, dimension = queries.shape
         high = (queries + (1 << (_BITS - 1))) >> _BITS  # low is in [-64, 63]
-        planes = np.empty((2 * count, queries.shape[1]), np.int8)
-        planes[:count] = high
-        planes[count:] = queries - (high << _BITS)
+        planes = np.zeros((2 * count, self._width), np.int8)
+        planes[:count, :dimension] = high
+        planes[count:, :dimension] = queries - (high << _BITS)
         both: NDArray[np.int32] = np.asarray(self._dots(planes, self._packed))
         total: NDArray[np.signedinteger] = both[:count].astype(self._sum)
         total <<= _BITS

@@ -38,6 +38,18 @@ def test_the_capture_process_imports_little() -> None:
     run(f"import sys, edge.capture.child\nfound = {heavy!r} & set(sys.modules)\nassert not found, found")
 
 
+@pytest.mark.parametrize("module", ["edge.cli", "edge.bench.cli", "edge.bench.decide"])
+def test_matrix_products_of_the_device_run_in_the_calling_thread(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    run(
+        f"import os, {module}\n"
+        "import numpy\n"
+        "square = numpy.ones((600, 600), numpy.float32)\n"
+        "square @ square\n"
+        "assert len(os.listdir('/proc/self/task')) == 1\n"
+    )
+
+
 @pytest.mark.parametrize("package", ["builder", "calibration"])
 def test_every_workshop_module_imports(package: str) -> None:
     modules = [

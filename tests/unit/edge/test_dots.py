@@ -122,6 +122,19 @@ def test_an_accelerator_that_is_wrong_is_done_without_and_said(
     np.testing.assert_array_equal(chosen(queries), exact(queries, table))
 
 
+@pytest.mark.parametrize("sizes", [[3] * 40, [1] * 120, [1, 5, 2] * 15])
+def test_blocks_and_the_order_of_prototypes_change_nothing(sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    table = PrototypeTable(drawn(0, len(owners), 48), 0.005, owners)
+    queries = np.random.default_rng(0).normal(size=(23, 48)).astype(np.float32)
+    at_once = lookup.similarities(lookup.index_from_table(table), queries)
+    monkeypatch.setattr(lookup, "_BLOCK_VALUES", 5 * len(owners))
+    assert lookup.index_from_table(table).block == 5
+    np.testing.assert_array_equal(lookup.similarities(lookup.index_from_table(table), queries), at_once)
+    by_row = np.stack([lookup.similarities(lookup.index_from_table(table), query[None])[0] for query in queries])
+    np.testing.assert_array_equal(by_row, at_once)
+
+
 # the query
 
 
@@ -162,5 +175,7 @@ def test_rows_of_any_length_stay_in_range(size: float) -> None:
     assert (np.abs(found) <= 24 * 127 * 0.004 * np.float64(size) * 1.001).all()
 
 
-def test_no_rows_no_similarities() -> None:
-    assert lookup.similarities(index(), np.zeros((0, 24), np.float32)).shape == (0, 3)
+@pytest.mark.parametrize("owners", [[0, 0, 1, 2, 2, 2], [0, 0, 1, 1, 2, 2], [0, 1, 2]])
+def test_no_rows_no_similarities(owners: list[int]) -> None:
+    table = PrototypeTable(drawn(0, len(owners), 24), 0.004, np.array(owners, np.int32))
+    assert lookup.similarities(lookup.index_from_table(table), np.zeros((0, 24), np.float32)).shape == (0, 3)
