@@ -35,7 +35,6 @@ from calibration.rules.allowance import Allowance, accepted
 from calibration.rules.lesson import Scored
 from calibration.rules.scores import Scores
 from calibration.rules.thresholds import Targets
-from calibration.rules.twins import twins_from_scores
 from edge.build_folder import BuildFolder, read_build
 from edge.engines import EngineSpec, open_engine
 
@@ -95,8 +94,8 @@ def pool_from(build: BuildFolder, catalogue: Catalogue, cache: Path, threads: in
         pooled = replace(material, certify=joined([material.certify, material.test]))
         final = replace(learning, material=pooled).final(learnt, screen.step)
         learn = learnt.scored(detector.method)
-        twins = twins_from_scores(final.lesson.enrolled.centres, learn.scores)
-        before = allowance_from_learn(material, mix, learn, (detector, twins), build.info.input)
+        chosen = (detector, final.lesson.enrolled.centres)
+        before = allowance_from_learn(material, mix, learn, chosen, build.info.input)
         return Pool(material, mix, learn, final.lesson.scored(detector), before, settings)
 
 
@@ -141,9 +140,13 @@ def measured(pool: Pool, done: Certified, fresh: Scored) -> dict[str, float]:
         "accepted": float(weight[took].sum() / weight.sum()),
         "error": float(weight[wrong].sum() / max(weight[took].sum(), 1e-300)),
         "worst": max(errors, default=0.0),
-        "near_accepted": float(weight[accepted(done.cuts, pool.material, pool.mix, unseen)].sum() / weight.sum()),
+        "near_accepted": _share(evidence.unseen_weight, accepted(done.cuts, pool.material, pool.mix, unseen)),
         "unknown": float(weight[~(fresh.scores.strange <= done.allowance.ood.threshold)].sum() / weight.sum()),
     }
+
+
+def _share(weight: NDArray[np.float64], chosen: NDArray[np.bool_]) -> float:
+    return float(weight[chosen].sum() / max(weight.sum(), 1e-300))
 
 
 def summary(deals: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -14,7 +14,7 @@ Every figure is for the stated mix (`calibration.photos.mix`). Products outside 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -31,7 +31,7 @@ from calibration.rules.lesson import Scored
 from calibration.rules.ood_fit import ood_from_scores
 from calibration.rules.quality import quality_from_photos
 from calibration.rules.thresholds import Evidence, GroupCut, Targets, groups_from_tiers, thresholds_from_scores
-from calibration.rules.twins import TwinPair, twin_index, twins_from_scores
+from calibration.rules.twins import TwinPair, lookalikes_of, twin_index, twins_from_scores
 from calibration.rules.verify_fit import VerifyRule, verify_from_scores
 from calibration.space.head import Head, Rows
 from calibration.space.shape import Trial
@@ -145,7 +145,7 @@ def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, ste
     step("cut points")
     learn, enrolled = learnt.scored(detector.method), final.lesson.enrolled
     twins = twins_from_scores(enrolled.centres, learn.scores)
-    before = allowance_from_learn(material, mix, learn, (detector, twins), spec)
+    before = allowance_from_learn(material, mix, learn, (detector, enrolled.centres), spec)
     done = certified_from_scores(material, mix, learn, final.lesson.scored(detector), (before, settings))
     right = done.evidence.scores.correct
     return Fitted(
@@ -174,18 +174,21 @@ def mix_for(material: Material, settings: Settings) -> Mix:
 
 
 def allowance_from_learn(
-    material: Material, mix: Mix, learn: Scored, chosen: tuple[OodModel, Sequence[TwinPair]], spec: InputSpec
+    material: Material, mix: Mix, learn: Scored, chosen: tuple[OodModel, Embeddings], spec: InputSpec
 ) -> Allowance:
-    """Return what is fitted before the cut points: confidence, quality, twins; the detector has no threshold yet."""
-    detector, twins = chosen
+    """Return what is fitted before the cut points: confidence, quality, twins; `chosen` are the detector, without a
+    threshold yet, and the centroids (C, D).
+    """
+    detector, centres = chosen
     classes = len(material.products)
     validation = joined([material.fit, material.certify])
     return Allowance(
         confidence=confidence_from_scores(learn.scores, photo_weights(mix.share, learn.scores.true), classes),
         ood=detector,
         quality=quality_from_photos(spec, validation.sides_px, validation.sharpness),
-        twin=twin_index(twins, classes),
+        twin=twin_index(twins_from_scores(centres, learn.scores), classes),
         discontinued=np.array([product.status == "discontinued" for product in material.products]),
+        lookalike=lookalikes_of(centres),
     )
 
 

@@ -28,13 +28,17 @@ __all__ = ["Allowance", "accepted", "class_infos", "rules_of"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Allowance:
-    """What is fitted before the cut points; `twin` and `discontinued` are per class, (C,)."""
+    """What is fitted before the cut points; `twin`, `discontinued` and `lookalike` are per class, (C,).
+
+    `lookalike` says whose photos stand for look-alikes that are not enrolled.
+    """
 
     confidence: ConfidenceModel
     ood: OodModel
     quality: QualityLimits
     twin: NDArray[np.int32]
     discontinued: NDArray[np.bool_]
+    lookalike: NDArray[np.bool_]
 
     def usable(self, photos: Photoset, scores: Scores) -> NDArray[np.bool_]:
         """Say for each photo whether it can go to accept or verify: good picture, not unknown, best one on sale."""
@@ -54,7 +58,7 @@ class Allowance:
             allowed=self.usable(photos, scores) & alone[scores.best],
             unseen_confidence=self._confidence(unseen),
             unseen_allowed=self.usable(again, unseen) & alone[unseen.best],
-            unseen_weight=weight[: len(unseen)],
+            unseen_weight=(weight * self.lookalike[photos.labels])[: len(unseen)],
         )
 
     def _confidence(self, scores: Scores) -> NDArray[np.float32]:

@@ -24,8 +24,7 @@ __all__ = ["Path", "Side", "Sums", "path_from_learn"]
 
 STEPS = 60
 SIMILARITIES = 40
-# Shares of the near-unknown cap. The first is under 1: heads that saw fewer photos give look-alikes lower similarities.
-CAUTIONS = (0.75, 0.5, 0.3, 0.15)
+CAUTIONS = (0.95, 0.85, 0.75, 0.5, 0.3, 0.15)  # shares of the near-unknown cap
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

@@ -23,10 +23,11 @@ TEMPERATURES = tuple(0.01 * 2.0 ** (step / 2) for step in range(13))  # 0.01 to 
 
 def parameters_from_photos(embeddings: Embeddings, labels: NDArray[np.int32], temperature: float) -> Parameters:
     """Return the arrays of every detector for embeddings (N, D) with classes (N,) in 0..C-1, each present."""
+    order = np.argsort(labels, kind="stable")
+    embeddings, labels = embeddings[order], labels[order]
     counts = np.bincount(labels)
-    sums = np.zeros((len(counts), embeddings.shape[1]))
-    np.add.at(sums, labels, embeddings)
-    residuals = embeddings - (sums / counts[:, None])[labels]
+    sums = np.add.reduceat(embeddings, np.concatenate([[0], np.cumsum(counts)[:-1]]), axis=0)
+    residuals = embeddings - (sums / counts[:, None].astype(np.float32))[labels]
     centre = embeddings.mean(axis=0, dtype=np.float64)
     return {
         "temperature": np.array(temperature, np.float32),

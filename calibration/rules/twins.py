@@ -2,8 +2,9 @@
 
 A twin pair lies in the bottom SEPARATION of the distances from a product to its nearest neighbour (centroids in the
 head's space), and is confused: of the photos of both, at least CONFUSED took one for the other. Both conditions count:
-near products that are told apart are no twins, and a confused product far from the other has bad photos. Each product
-has at most one twin, the pair most confused first. Only photos that do not certify may be given: to drop a product
+near products that are told apart are no twins, and a confused product far from the other has bad photos. A product
+names one twin, the one of its most confused pair; in a group of three the third names one of the others, so none of a
+confused pair is ever accepted. Only photos that do not certify may be given: to drop a product
 because its certifying photos were wrong would be to hide errors from the certificate.
 """
 
@@ -20,11 +21,21 @@ from calibration.photos.photoset import NONE
 from calibration.rules.scores import Scores
 from edge.types import Embeddings
 
-__all__ = ["CONFUSED", "SEPARATION", "TwinPair", "successors_of", "twin_index", "twins_from_scores"]
+__all__ = [
+    "CONFUSED",
+    "SEPARATION",
+    "TwinPair",
+    "lookalikes_of",
+    "nearest_cosine",
+    "successors_of",
+    "twin_index",
+    "twins_from_scores",
+]
 
 SEPARATION = 0.05
 CONFUSED = 0.15
 MIN_CONFUSIONS = 2
+LONELY = 0.25
 _BLOCK = 1024
 
 
@@ -40,8 +51,8 @@ class TwinPair:
 
 
 def twins_from_scores(centres: Embeddings, scores: Scores) -> list[TwinPair]:
-    """Return the pairs for centroids (C, D), most confused first; every class is in one pair at most."""
-    nearest = _nearest(centres)
+    """Return the pairs for centroids (C, D), most confused first."""
+    nearest = nearest_cosine(centres)
     if len(nearest) == 0:
         return []
     limit = float(np.quantile(nearest, 1.0 - SEPARATION, method="lower")) - 1e-6  # equal but for rounding
@@ -56,21 +67,25 @@ def twins_from_scores(centres: Embeddings, scores: Scores) -> list[TwinPair]:
         if cosine >= limit and count >= max(MIN_CONFUSIONS, CONFUSED * seen):
             found.append(TwinPair(a, b, cosine, count, seen))
     found.sort(key=lambda pair: (-pair.confused / pair.photos, -pair.cosine, pair.first, pair.second))
-    taken: set[int] = set()
-    chosen = []
-    for pair in found:
-        if not taken & {pair.first, pair.second}:
-            taken |= {pair.first, pair.second}
-            chosen.append(pair)
-    return chosen
+    return found
 
 
 def twin_index(pairs: Sequence[TwinPair], classes: int) -> NDArray[np.int32]:
-    """Return (C,): the twin of each class, or NONE."""
+    """Return (C,): the twin that each class names, or NONE; `pairs` are the most confused first."""
     twin = np.full(classes, NONE, np.int32)
     for pair in pairs:
-        twin[pair.first], twin[pair.second] = pair.second, pair.first
+        for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
+            if twin[one] == NONE:
+                twin[one] = other
     return twin
+
+
+def lookalikes_of(centres: Embeddings) -> NDArray[np.bool_]:
+    """Say for each class (C,) whether it stands for look-alikes: all but the LONELY share farthest from any other."""
+    nearest = nearest_cosine(centres)
+    if len(nearest) == 0:
+        return np.ones(len(centres), bool)
+    return np.asarray(nearest >= np.quantile(nearest, LONELY, method="lower"))
 
 
 def successors_of(products: Sequence[Product]) -> NDArray[np.int32]:
@@ -81,7 +96,7 @@ def successors_of(products: Sequence[Product]) -> NDArray[np.int32]:
     )
 
 
-def _nearest(centres: Embeddings) -> NDArray[np.float32]:
+def nearest_cosine(centres: Embeddings) -> NDArray[np.float32]:
     """Return (C,): the cosine of each centroid to the nearest other one; empty for a single class."""
     if len(centres) < 2:
         return np.zeros(0, np.float32)

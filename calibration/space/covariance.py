@@ -28,10 +28,9 @@ def intensity(covariance: Floats, fourth_powers: float, freedom: int) -> float:
 
 def shrunk_covariance(residuals: NDArray[np.floating], freedom: int) -> NDArray[np.float64]:
     """Return the covariance (D, D) of centred residuals (N, D) with `freedom` degrees of freedom, never singular."""
-    rows = residuals.astype(np.float64)
-    size = rows.shape[1]
-    covariance = rows.T @ rows / max(freedom, 1)
-    fourth = float(np.square(np.square(rows).sum(axis=1)).sum())
+    size = residuals.shape[1]
+    covariance = (residuals.T @ residuals).astype(np.float64) / max(freedom, 1)
+    fourth = float(np.square(np.einsum("nd,nd->n", residuals, residuals, dtype=np.float64)).sum())
     share = intensity(covariance.astype(np.float32), fourth, freedom)
     level = float(np.trace(covariance)) / size
     if not level > 0:
