@@ -4,10 +4,11 @@
     python benchmarks/growth.py plan --bundle bundle --catalogue shop --cache cache --half 5
 
 `bundle` is calibrated on the whole catalogue: only its engine and its targets are used. `--half` is the seed that says
-which families are hidden. `forecast` calibrates the visible half and the whole (`calibration.fit`, full features) and
-compares accept and top-1 on test photos with the forecast made from the half. `plan` plans with the hidden half as new
-products, then measures each visible product's loss of top-1 on its test photos, which the plan never sees, between the
-head of the half and that of the whole; the Spearman of two halves of the test photos says what noise allows.
+what is hidden: whole families for `forecast`, single products for `plan`. `forecast` calibrates the visible half and
+the whole (`calibration.fit`, full features) and compares accept and top-1 on test photos with the forecast made from
+the half. `plan` plans with the hidden half as new products, then measures each visible product's loss of top-1 on its
+test photos, which the plan never sees, between the head of the half and that of the whole; the Spearman of two halves
+of the test photos says what noise allows.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def main() -> int:
     parser.add_argument("what", choices=("forecast", "plan"))
     for name in ("bundle", "catalogue"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--cache", type=Path, help="features of edge-calibrate --cache")
     parser.add_argument("--half", type=int, default=0)
     arguments = parser.parse_args()
     bundle = read_bundle(arguments.bundle)
@@ -63,8 +64,10 @@ def main() -> int:
     with Screen() as screen, workshop(bundle, read_catalogue(arguments.catalogue), place, screen) as shop:
         screen.step(arguments.what)
         families, _ = families_from_products(shop.material.products, np.zeros((0, 0), np.float32))
-        shown = subset(families, len(families) // 2, arguments.half)
-        run = _forecast if arguments.what == "forecast" else _plan
+        if arguments.what == "forecast":
+            shown, run = subset(families, len(families) // 2, arguments.half), _forecast
+        else:  # sisters on both sides, or nobody would be endangered
+            shown, run = subset([str(i) for i in range(len(families))], len(families) // 2, arguments.half), _plan
         found = run(bundle, shop.material, shop.rows, (shown, families), settings)
     print(msgspec.json.format(msgspec.json.encode({"half": arguments.half, **found}), indent=1).decode())
     return 0
@@ -115,22 +118,22 @@ def _plan(
     for one in plan.endangered:
         predicted[one.product] = np.nan if one.loss is None else one.loss
     fall = _right(on_sale, rows, settings) - _right_of(whole, shown, rows, settings)
-    number = np.cumsum(shown) - 1
-    label = on_sale.test.labels
-    order = np.arange(len(label))
-    first = np.searchsorted(label[np.argsort(label, kind="stable")], np.arange(int(shown.sum())))
+    label, classes = on_sale.test.labels, int(shown.sum())
+    order = np.argsort(label, kind="stable")
     rank = np.empty(len(label), np.int64)
-    rank[np.argsort(label, kind="stable")] = order
-    odd = (rank - first[label]) % 2 == 1
-    measured, one_half, other_half = (_by_class(fall, label, chosen) for chosen in (odd | ~odd, odd, ~odd))
-    known = np.flatnonzero(shown & np.isfinite(predicted))
+    rank[order] = np.arange(len(label)) - np.searchsorted(label[order], label[order])
+    odd = rank % 2 == 1
+    predicted = predicted[shown]
+    known = np.isfinite(predicted) & (np.bincount(label[odd], minlength=classes) > 0)
+    measured, one, other = (_by_class(fall, label, chosen, classes)[known] for chosen in (odd | ~odd, odd, ~odd))
+    predicted = predicted[known]
     return {
-        "products_on_sale": int(shown.sum()),
+        "products_measured": int(known.sum()),
         "test_photos": len(label),
-        "spearman": _spearman(predicted[known], measured[number[known]]),
-        "spearman_of_two_halves_of_the_test_photos": _spearman(one_half, other_half),
-        "mean_loss_points": {"predicted": 100 * float(np.nanmean(predicted)), "measured": 100 * float(measured.mean())},
-        "worst_tenth_points": _worst(predicted[known], measured[number[known]]),
+        "spearman": _spearman(predicted, measured),
+        "spearman_of_two_halves_of_the_test_photos": _spearman(one, other),
+        "mean_loss_points": {"predicted": 100 * float(predicted.mean()), "measured": 100 * float(measured.mean())},
+        "worst_tenth_points": _worst(predicted, measured),
     }
 
 
@@ -148,10 +151,12 @@ def _right_of(material: Material, asked: NDArray[np.bool_], rows: Rows, settings
     return scores.correct.astype(np.float64)
 
 
-def _by_class(values: NDArray[np.float64], label: NDArray[np.int32], chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    classes = int(label.max()) + 1
+def _by_class(
+    values: NDArray[np.float64], label: NDArray[np.int32], chosen: NDArray[np.bool_], classes: int
+) -> NDArray[np.float64]:
+    """Return the mean of the chosen values per class, 0 without any."""
     counts = np.bincount(label[chosen], minlength=classes)
-    return np.bincount(label[chosen], values[chosen], classes) / np.maximum(counts, 1)
+    return np.asarray(np.bincount(label[chosen], values[chosen], classes) / np.maximum(counts, 1))
 
 
 def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

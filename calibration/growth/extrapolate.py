@@ -69,7 +69,7 @@ def line_through(products: Sequence[int], shares: Sequence[float]) -> Line:
     sizes = np.asarray(products, np.float64)
     weights = sizes / sizes.mean()
     values = logit(np.asarray(shares, np.float64))
-    intercept, slope = _fit(np.log2(sizes), values, weights)
+    intercept, slope = (float(value) for value in _fit(np.log2(sizes), values, weights))
     inflation = np.sqrt(len(sizes) / max(len(sizes) - 2, 1))
     residuals = (values - intercept - slope * np.log2(sizes)) * np.sqrt(weights) * inflation
     return Line(intercept, slope, sizes, weights, residuals)
@@ -79,20 +79,18 @@ def forecast_at(line: Line, products: float, shift: float, seed: int) -> Forecas
     """Return the share at a size, its logit moved by `shift` (the anchor on a calibration that exists)."""
     generator = np.random.default_rng(seed)
     x, count = np.log2(line.sizes), len(line.sizes)
-    fitted = line.intercept + line.slope * x
-    drawn = []
-    for _ in range(DRAWS):
-        noise = generator.choice(line.residuals, count + 1) / np.sqrt(np.append(line.weights, line.weights.max()))
-        intercept, slope = _fit(x, fitted + noise[:-1], line.weights)
-        drawn.append(intercept + slope * float(np.log2(products)) + noise[-1])
-    low, high = expit(np.quantile(np.array(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) + shift).tolist()
+    scatter = generator.choice(line.residuals, (DRAWS, count + 1))
+    scatter /= np.sqrt(np.append(line.weights, line.weights.max()))
+    intercept, slope = _fit(x, line.intercept + line.slope * x + scatter[:, :-1], line.weights)
+    drawn = intercept + slope * float(np.log2(products)) + scatter[:, -1]
+    low, high = expit(np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) + shift).tolist()
     value = float(expit(line.at(products) + shift))
     return Forecast(value, min(value, low), max(value, high))
 
 
-def _fit(x: Floats, y: Floats, weights: Floats) -> tuple[float, float]:
-    """Return intercept and slope of the weighted least-squares line; slope 0 where all x are one."""
-    middle, height = float(np.average(x, weights=weights)), float(np.average(y, weights=weights))
+def _fit(x: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return intercepts and slopes of the weighted least-squares lines through (x, y[..., :]); slope 0 for one x."""
+    middle = float(np.average(x, weights=weights))
     spread = float(weights @ np.square(x - middle))
-    slope = float(weights @ ((x - middle) * (y - height))) / spread if spread > 1e-12 else 0.0
-    return height - slope * middle, slope
+    slope = y @ (weights * (x - middle)) / spread if spread > 1e-12 else np.zeros(y.shape[:-1])
+    return np.average(y, axis=-1, weights=weights) - slope * middle, slope

@@ -208,4 +208,4 @@ def _shares(routed: _Routed, near_unknown: float) -> Outcome:
 
 def _mean(flags: Flags, weight: NDArray[np.float64]) -> float:
     total = float(weight.sum())
-    return float(weight @ flags) / total if total > 0 else 0.0
+    return min(float(weight @ flags) / total, 1.0) if total > 0 else 0.0
