@@ -16,7 +16,7 @@ import numpy as np
 
 from calibration.photos.embed import read_photo
 
-__all__ = ["Point", "frame", "growth_chart", "picture", "safe", "share", "table"]
+__all__ = ["Point", "frame", "growth_chart", "memory", "picture", "safe", "share", "table"]
 
 STYLE = files("calibration.growth").joinpath("page.css").read_text(encoding="utf-8")
 PICTURE_PX = 220
@@ -36,18 +36,23 @@ def frame(title: str, kind: str, sections: Iterable[str]) -> str:
     )
 
 
-def table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """Return a table; a row is its class (may be empty) and its cells."""
+def table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], kind: str = "") -> str:
+    """Return a table of class `kind` (`words`: the last column is a sentence); a row is its class and its cells."""
     top = "<tr>" + "".join(f"<th>{name}</th>" for name in head) + "</tr>"
     body = "".join(
         f"<tr class='{kind}'>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for kind, cells in rows
     )
-    return f"<div class='scroll'><table>{top}{body}</table></div>"
+    return f"<div class='scroll'><table class='{kind}'>{top}{body}</table></div>"
 
 
 def share(value: float) -> str:
     """Return a share in percent with one decimal."""
     return f"{100 * value:.1f} %"
+
+
+def memory(size_bytes: float) -> str:
+    """Return a size in KiB or MiB."""
+    return f"{size_bytes / 2**20:.1f} MiB" if size_bytes >= 2**20 else f"{size_bytes / 2**10:.0f} KiB"
 
 
 def growth_chart(

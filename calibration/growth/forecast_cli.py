@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from calibration.growth.compressed import space_of
+from calibration.growth.drawing import memory
 from calibration.growth.families import families_from_products
 from calibration.growth.forecast import FACTORS, FRACTIONS, ahead, study
 from calibration.growth.forecast_page import forecast_page
@@ -141,4 +142,4 @@ def _interval(found: Mapping[str, float]) -> str:
 
 
 def _sizes(one: Mapping[str, Any]) -> tuple[str, str]:
-    return f"{one['memory_bytes'] / 2**20:.1f} MiB", f"{one['lookup_ms']:.2f} ms"
+    return memory(one["memory_bytes"]), f"{one['lookup_ms']:.2f} ms"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from calibration.growth.drawing import frame, growth_chart, safe, share, table
+from calibration.growth.drawing import frame, growth_chart, memory, safe, share, table
 
 __all__ = ["forecast_page"]
 
@@ -87,7 +87,7 @@ def _cells(outcome: Mapping[str, float], sizes: Mapping[str, Any]) -> Sequence[s
     return (
         f"{sizes['products']:,}",
         *(share(outcome[name]) if outcome[name] is not None else "-" for name in names),
-        f"{sizes['memory_bytes'] / 2**20:.2f} MiB",
+        memory(sizes["memory_bytes"]),
         f"{sizes['lookup_ms']:.2f} ms",
     )
 

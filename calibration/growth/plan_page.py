@@ -30,7 +30,8 @@ def _lead(values: Mapping[str, Any]) -> str:
         f"sale would be recognised less well; {_many(len(values['twins']), 'twin pair')} with a new product.</b></p>"
         f"<p>Over all products on sale the best candidate is right for {share(values['top1'][0])} now and "
         f"{share(values['top1'][1])} with the new ones; accepted {share(values['accept'][0])} and "
-        f"{share(values['accept'][1])}. {_many(len(lacking), 'new product')} of {values['new']:,} need more photos.</p>"
+        f"{share(values['accept'][1])}. {len(lacking):,} of the {_many(values['new'], 'new product')} should get more "
+        "photos.</p>"
         "</div>"
     )
 
@@ -96,7 +97,7 @@ def _photos(values: Mapping[str, Any]) -> str:
     more = f"<p class='soft'>and {len(lacking) - ROWS:,} more, in plan.json</p>" if len(lacking) > ROWS else ""
     return (
         "<h2>Photos to take before they go live</h2>"
-        + table(("new product", "reference", "validation", "best is right", "take"), rows)
+        + table(("new product", "reference", "validation", "best is right", "take"), rows, "words")
         + more
     )
 
