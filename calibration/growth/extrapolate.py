@@ -1,12 +1,14 @@
-"""From shares measured at several catalogue sizes to a larger one: a straight line in logit(share) over log2(products).
+"""How a share changes as the catalogue grows: the same products, among few others and among all.
 
-Two parameters and no more: a catalogue gives some ten noisy points, and a curve with a bend follows the noise. Points
-weigh by their number of products, for a rehearsal of twice the products scatters half as much in variance. The interval
-is a prediction interval: residuals are drawn anew (bootstrap; Stine, J. American Statistical Association 80, 1985), the
-line is fitted to each draw, and a residual is added for the one calibration that will happen.
+Products differ more than catalogue sizes do: two quarters of one catalogue lie ten points apart in accuracy. So sizes
+are compared in pairs, the photos of the same products looked up in a catalogue of their own and in the whole one. The
+difference in logit(share) is taken as proportional to log2(size / whole): one parameter, fitted through the origin and
+weighted by the number of products.
 
-Limits: the line must hold beyond the largest size seen; nothing here can know of a new kind of product. Subsets of one
-catalogue overlap, so the interval is somewhat too narrow the nearer a size is to the whole.
+The interval is a prediction interval by bootstrap: pairs are drawn anew and the slope is fitted to each draw; what new
+products differ by is added, as the products of the subsets do differ among all others.
+
+Limits: the line must hold beyond the size there is; nothing here can know of a new kind of product. Subsets overlap.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Forecast", "Line", "expit", "forecast_at", "line_through", "logit"]
+__all__ = ["Forecast", "Pair", "Slope", "expit", "forecast_at", "logit", "slope_from_pairs"]
 
-DRAWS = 1000
+DRAWS = 2000
 LEVEL = 0.9
 EDGE = 0.002  # a share nearer to 0 or 1 counts as this near
 
@@ -35,22 +37,26 @@ class Forecast:
     high: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Line:
-    """logit(share) = `intercept` + `slope` * log2(products), fitted at `sizes` (n,) with `weights` (n,) of mean 1.
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A share of the photos of `products` products: looked up among themselves, and among all of the catalogue."""
 
-    `residuals` (n,) are those of a point of weight 1, made larger for the two parameters that were fitted.
+    products: int
+    inside: float
+    among: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slope:
+    """`value` is what logit(share) gains per doubling; `steps` (n,) are log2(products / whole), `gains` (n,) the pairs'
+    differences, `weights` (n,); `spread` is the standard deviation that one catalogue's worth of products gives.
     """
 
-    intercept: float
-    slope: float
-    sizes: Floats
+    value: float
+    steps: Floats
+    gains: Floats
     weights: Floats
-    residuals: Floats
-
-    def at(self, products: float) -> float:
-        """Return logit(share) at a size."""
-        return self.intercept + self.slope * float(np.log2(products))
+    spread: float
 
 
 def logit(share: float | Floats) -> Floats:
@@ -64,33 +70,47 @@ def expit(value: float | Floats) -> Floats:
     return np.asarray(1.0 / (1.0 + np.exp(-np.asarray(value, np.float64))))
 
 
-def line_through(products: Sequence[int], shares: Sequence[float]) -> Line:
-    """Fit the line to one share per rehearsal; with a single size it is level."""
-    sizes = np.asarray(products, np.float64)
-    weights = sizes / sizes.mean()
-    values = logit(np.asarray(shares, np.float64))
-    intercept, slope = (float(value) for value in _fit(np.log2(sizes), values, weights))
-    inflation = np.sqrt(len(sizes) / max(len(sizes) - 2, 1))
-    residuals = (values - intercept - slope * np.log2(sizes)) * np.sqrt(weights) * inflation
-    return Line(intercept, slope, sizes, weights, residuals)
+def slope_from_pairs(pairs: Sequence[Pair], whole: int) -> Slope:
+    """Fit the slope for a catalogue of `whole` products; without a pair it is 0."""
+    products = np.array([pair.products for pair in pairs], np.float64)
+    inside = logit(np.array([pair.inside for pair in pairs], np.float64))
+    among = logit(np.array([pair.among for pair in pairs], np.float64))
+    steps = np.log2(products / whole)
+    gains = inside - among
+    return Slope(float(_fit(steps, gains, products)), steps, gains, products, _spread(products, among, whole))
 
 
-def forecast_at(line: Line, products: float, shift: float, seed: int) -> Forecast:
-    """Return the share at a size, its logit moved by `shift` (the anchor on a calibration that exists)."""
+def forecast_at(slope: Slope, factor: float, present: float, seed: int) -> Forecast:
+    """Return the share at `factor` times the products, from logit(share) today, `present`."""
     generator = np.random.default_rng(seed)
-    x, count = np.log2(line.sizes), len(line.sizes)
-    scatter = generator.choice(line.residuals, (DRAWS, count + 1))
-    scatter /= np.sqrt(np.append(line.weights, line.weights.max()))
-    intercept, slope = _fit(x, line.intercept + line.slope * x + scatter[:, :-1], line.weights)
-    drawn = intercept + slope * float(np.log2(products)) + scatter[:, -1]
-    low, high = expit(np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) + shift).tolist()
-    value = float(expit(line.at(products) + shift))
-    return Forecast(value, min(value, low), max(value, high))
+    further, count = float(np.log2(factor)), len(slope.steps)
+    value = present + slope.value * further
+    drawn = np.full(DRAWS, value)
+    if count:
+        chosen = generator.integers(0, count, (DRAWS, count))
+        slopes = _fit(slope.steps[chosen], slope.gains[chosen], slope.weights[chosen])
+        wider = np.sqrt(count / max(count - 1, 1))
+        drawn = present + further * (slope.value + wider * (slopes - slope.value))
+    added = (factor - 1.0) / factor  # the share of the products that nobody has seen yet
+    drawn = drawn + added * slope.spread * np.sqrt(1.0 + 1.0 / (factor - 1.0)) * generator.standard_normal(DRAWS)
+    low, high = expit(np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])).tolist()
+    middle = float(expit(value))
+    return Forecast(middle, min(middle, low), max(middle, high))
 
 
-def _fit(x: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Return intercepts and slopes of the weighted least-squares lines through (x, y[..., :]); slope 0 for one x."""
-    middle = float(np.average(x, weights=weights))
-    spread = float(weights @ np.square(x - middle))
-    slope = y @ (weights * (x - middle)) / spread if spread > 1e-12 else np.zeros(y.shape[:-1])
-    return np.average(y, axis=-1, weights=weights) - slope * middle, slope
+def _fit(steps: Floats, gains: Floats, weights: Floats) -> Floats:
+    """Return the weighted least-squares slopes through the origin along the last axis; 0 where every step is 0."""
+    square = (weights * np.square(steps)).sum(axis=-1)
+    return np.asarray((weights * steps * gains).sum(axis=-1) / np.where(square > 0, square, 1.0))
+
+
+def _spread(products: Floats, among: Floats, whole: int) -> float:
+    """Return the deviation of `whole` products drawn from many, from that of parts drawn from the whole."""
+    rest = 1.0 - products / whole
+    usable = rest > 0
+    if usable.sum() < 2:
+        return 0.0
+    scaled = (among[usable] - np.average(among[usable], weights=products[usable])) * np.sqrt(
+        products[usable] / whole / rest[usable]
+    )
+    return float(np.sqrt(np.square(scaled).sum() / (usable.sum() - 1)))

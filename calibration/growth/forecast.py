@@ -1,16 +1,14 @@
 """The forecast of a larger catalogue: rehearsals at a quarter to the whole of it, and what lies beyond.
 
 What is extrapolated
-- The share of right best candidates, and the shares that would go to each route if photos that certify were plenty
-  (`rich`), follow a line in logit over log2(products) (`calibration.growth.extrapolate`). A certificate on few photos
-  accepts nothing below some number and little above it; a line through that would be a line through a step.
-- The price of certifying with as many photos as a catalogue of that size has is simulated on the whole catalogue and
-  put on top, in logits.
-- All is moved by the difference between what the bundle does on its photos and what the rehearsal of the same split
-  says about it (short features lose a little): the anchor.
+- What growth itself does: the same products alone and among all (`calibration.growth.extrapolate`), for the share of
+  right best candidates and for the routes with photos in plenty (`rich`). A certificate on few photos accepts nothing
+  below some number and little above it; a line through that would be a line through a step.
+- What certifying costs with as many photos as the larger catalogue has, simulated on the whole one: `grown`.
+- Both start from what the bundle does today.
 
 Limits: a forecast is of recalibrating with products and photos like those there are; nothing can be known of a new
-kind of product. Without test photos the anchor is taken on those that certified, under the seed of the calibration.
+kind of product. Where the bundle accepts nothing today, the rehearsal of the whole stands in for it.
 """
 
 from __future__ import annotations
@@ -22,44 +20,50 @@ import numpy as np
 
 from calibration.fit import Settings
 from calibration.growth.compressed import Space
-from calibration.growth.extrapolate import Forecast, forecast_at, line_through, logit
+from calibration.growth.extrapolate import Forecast, Pair, forecast_at, logit, slope_from_pairs
 from calibration.growth.families import subset
-from calibration.growth.rehearsal import narrowed, rehearse, resplit
+from calibration.growth.rehearsal import Rehearsal, narrowed, rehearse, resplit, restricted
 from calibration.growth.trial import Outcome, Trial, grown, rich, trial
 from calibration.photos.material import Material
 from edge.build_folder import InputSpec
 from edge.errors import CatalogueError
 
-__all__ = ["FACTORS", "Ahead", "Sized", "Study", "ahead", "study"]
+__all__ = ["FACTORS", "Ahead", "Part", "Study", "Whole", "ahead", "rehearsals", "study"]
 
-FRACTIONS = ((0.25, 4), (0.5, 3), (0.75, 2), (1.0, 2))  # of the catalogue, and how many subsets of each
+FRACTIONS = ((0.25, 4), (0.5, 4), (0.75, 2))  # of the catalogue, and how many subsets of each
+WHOLES = 2  # splits of the whole catalogue's photos
 FACTORS = (1.5, 2.0)
 RICH_PHOTOS = 16_000
 LEAST_PRODUCTS = 8
-LEAST_ACCEPTED = 0.01  # a bundle that accepts less gives no anchor for what is accepted
+LEAST_ACCEPTED = 0.01  # a share under this says nothing about how it changes
 NAMES = ("top1", "accept", "unknown", "review", "near_unknown")
 
 
 @dataclass(frozen=True, slots=True)
-class Sized:
-    """One rehearsal: the certificate as it would be taken, and with photos in plenty."""
+class Part:
+    """A subset: its certificate as it would be taken; with photos in plenty, alone and among all products."""
 
     fraction: float
     trial: Trial
-    rich: Outcome
+    inside: Outcome
+    among: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The whole catalogue under one split: its certificates, and those of each of FACTORS times the photos."""
+
+    trial: Trial
+    grown: dict[float, Outcome]
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """All rehearsals; `priced` holds, per factor, those of the whole catalogue with that many times the photos."""
+    """All rehearsals of a catalogue of `products`."""
 
     products: int
-    sizes: tuple[Sized, ...]
-    priced: dict[float, tuple[Outcome, ...]]
-
-    def whole(self) -> tuple[Sized, ...]:
-        """Return the rehearsals of the whole catalogue; the first has the split of the calibration."""
-        return tuple(sized for sized in self.sizes if sized.fraction == 1.0)
+    parts: tuple[Part, ...]
+    wholes: tuple[Whole, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,11 @@ class Ahead:
     verify: float
 
 
+def rehearsals() -> int:
+    """Return how many rehearsals a study takes."""
+    return WHOLES + sum(repeats for _, repeats in FRACTIONS)
+
+
 def study(
     material: Material,
     families: Sequence[str],
@@ -80,7 +89,7 @@ def study(
     settings: Settings,
     advance: Callable[[int], None],
 ) -> Study:
-    """Rehearse every subset on features of `space`; `advance` counts rehearsals.
+    """Rehearse the whole catalogue and every subset on features of `space`; `advance` counts rehearsals.
 
     Raises CatalogueError when the catalogue is too small to be cut, or has no validation photos.
     """
@@ -90,21 +99,28 @@ def study(
             f"{products} products and {len(material.certify)} photos that certify, expected at least {LEAST_PRODUCTS} "
             "products with validation photos: a forecast is measured on subsets of them"
         )
-    sizes, priced = [], {factor: list[Outcome]() for factor in FACTORS}
+    splits: list[tuple[Settings, Material, Rehearsal]] = []
+    wholes, parts = [], []
+    for number in range(WHOLES):
+        ours = replace(settings, seed=settings.seed + number)
+        anew = resplit(material, ours.seed)
+        rehearsal = rehearse(anew, space, ours)
+        advance(1)
+        if rehearsal is not None:
+            splits.append((ours, anew, rehearsal))
+            more = {factor: grown(rehearsal, spec, ours, factor) for factor in FACTORS}
+            wholes.append(Whole(trial(rehearsal, spec, ours), more))
     for fraction, repeats in FRACTIONS:
         for repeat in range(repeats):
-            seed = settings.seed + repeat
-            kept = subset(families, max(round(fraction * products), 2), seed)
-            ours = replace(settings, seed=seed)
-            rehearsal = rehearse(narrowed(resplit(material, seed), kept), space, ours)
+            ours, anew, everything = splits[repeat % len(splits)]
+            kept = subset(families, max(round(fraction * products), 2), settings.seed + 100 * repeat)
+            small = rehearse(narrowed(anew, kept), space, ours)
             advance(1)
-            if rehearsal is None:
-                continue
-            sizes.append(Sized(fraction, trial(rehearsal, spec, ours), rich(rehearsal, spec, ours, RICH_PHOTOS)))
-            if fraction == 1.0:
-                for factor in FACTORS:
-                    priced[factor].append(grown(rehearsal, spec, ours, factor))
-    return Study(products, tuple(sizes), {factor: tuple(found) for factor, found in priced.items()})
+            if small is not None:
+                inside = rich(small, spec, ours, RICH_PHOTOS)
+                among = rich(restricted(everything, kept), spec, ours, RICH_PHOTOS)
+                parts.append(Part(fraction, trial(small, spec, ours), inside, among))
+    return Study(products, tuple(parts), tuple(wholes))
 
 
 def ahead(found: Study, factor: float, present: Outcome, seed: int) -> Ahead:
@@ -115,23 +131,15 @@ def ahead(found: Study, factor: float, present: Outcome, seed: int) -> Ahead:
 
 
 def _forecast(found: Study, name: str, factor: float, present: Outcome, seed: int) -> Forecast:
-    line = line_through(
-        [sized.trial.products for sized in found.sizes], [float(getattr(sized.rich, name)) for sized in found.sizes]
-    )
-    whole = found.whole()
-    price = _mean_logit([getattr(outcome, name) for outcome in found.priced[factor]])
-    price -= _mean_logit([getattr(sized.rich, name) for sized in whole])
-    return forecast_at(line, factor * found.products, price + _anchor(whole[0], name, present), seed)
-
-
-def _anchor(same_split: Sized, name: str, present: Outcome) -> float:
-    """Return how far the bundle lies from its rehearsal, in logits; 0 where nothing is accepted yet."""
+    pairs = [
+        Pair(part.trial.products, getattr(part.inside, name), getattr(part.among, name))
+        for part in found.parts
+        if name == "top1" or min(part.inside.accept, part.among.accept) >= LEAST_ACCEPTED
+    ]
+    today = float(np.mean(logit(np.array([whole.trial.mean(name) for whole in found.wholes]))))
+    later = float(np.mean(logit(np.array([getattr(whole.grown[factor], name) for whole in found.wholes]))))
     measured = getattr(present, name)
-    nothing = min(present.accept, same_split.trial.mean("accept")) < LEAST_ACCEPTED
-    if measured is None or (name == "accept" and nothing):
-        return 0.0
-    return float(logit(float(measured)) - logit(same_split.trial.mean(name)))
-
-
-def _mean_logit(shares: Sequence[float]) -> float:
-    return float(np.mean(logit(np.asarray(shares, np.float64))))
+    unsure = name != "top1" and present.accept < LEAST_ACCEPTED
+    start = today if measured is None or unsure else float(logit(float(measured)))
+    price = 0.0 if name == "top1" else later - today
+    return forecast_at(slope_from_pairs(pairs, found.products), factor, start + price, seed)

@@ -16,7 +16,7 @@ from rich.table import Table
 from calibration.growth.compressed import space_of
 from calibration.growth.drawing import memory
 from calibration.growth.families import families_from_products
-from calibration.growth.forecast import FACTORS, FRACTIONS, ahead, study
+from calibration.growth.forecast import FACTORS, ahead, rehearsals, study
 from calibration.growth.forecast_page import forecast_page
 from calibration.growth.room import room_on, table_size
 from calibration.growth.values import forecast_values, present_from_bundle, room_values
@@ -92,13 +92,13 @@ def _values(bundle: Bundle, shop: Workshop, device: DeviceConfig | None, seed: i
     families, source = families_from_products(material.products, centres)
     screen.step("shorten features")
     space = space_of(shop.rows, taught.rows, _wanted(material), seed)
-    advance = screen.count("rehearse", sum(repeats for _, repeats in FRACTIONS))
+    advance = screen.count("rehearse", rehearsals())
     found = study(material, families, space, bundle.info.input, settings, advance)
     screen.step("forecast")
     with open_engine(bundle.info.engine, bundle.graph, EngineSpec(max_batch=bundle.info.max_batch)) as engine:
         present = present_from_bundle(bundle, engine, shop.head, shop.rows, material, settings)
     further = [ahead(found, factor, present.outcome, seed) for factor in FACTORS]
-    counts = {found.products, *(sized.trial.products for sized in found.sizes), *(one.products for one in further)}
+    counts = {found.products, *(part.trial.products for part in found.parts), *(one.products for one in further)}
     sizes = {count: table_size(bundle.table, count, seed) for count in sorted(counts)}
     other = {"families": source, "room": room_values(room_on(device, bundle) if device else None)}
     return forecast_values(bundle, found, present, further, sizes, other)

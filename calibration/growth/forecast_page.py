@@ -97,9 +97,10 @@ def _how(values: Mapping[str, Any]) -> str:
     return (
         "<h2>How, and what it cannot know</h2>"
         f"<p>Subsets keep families together ({families}); each is calibrated like a catalogue of its own, the "
-        "certificate taken many times. What is accepted with photos in plenty is carried on along a straight line in "
-        "logit over log2(products); what certifying on so few photos costs is simulated on the whole catalogue; both "
-        f"are anchored on what the bundle does with {now['photos']:,} {now['measured_on']} photos.</p>"
+        "certificate taken many times. The photos of the same products are looked up in their subset and in the whole "
+        "catalogue: how the shares differ is carried on in proportion to log2(products). What certifying on more "
+        "photos gains is simulated on the whole catalogue. Both start from what the bundle does with "
+        f"{now['photos']:,} {now['measured_on']} photos.</p>"
         "<p>It is a forecast of calibrating again with more products of the kind, and with photos as many and as "
         "good, as there are now. It knows nothing of a new kind of product, and the rehearsals work on shortened "
         "features, so they lie somewhat under the bundle.</p>"

@@ -29,7 +29,7 @@ from edge import lookup
 from edge.parameters import ConfidenceModel
 from edge.types import Embeddings
 
-__all__ = ["Rehearsal", "Scored", "narrowed", "rehearse", "resplit", "rows_of"]
+__all__ = ["Rehearsal", "Scored", "narrowed", "rehearse", "resplit", "restricted", "rows_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,6 +128,32 @@ def rehearse(material: Material, space: Space, settings: Settings) -> Rehearsal 
         twins=tuple(twins_from_scores(centres, learn.scores)),
         centres=centres,
         prototypes=prototypes,
+    )
+
+
+def restricted(rehearsal: Rehearsal, kept: NDArray[np.bool_]) -> Rehearsal:
+    """Return the rehearsal as if only photos of the products `kept` (C,) were taken; all products stay enrolled."""
+    material = rehearsal.material
+
+    def inside(photos: Photoset) -> Photoset:
+        return photos.take(np.flatnonzero(kept[photos.labels]))
+
+    def shown(scored: Scored) -> Scored:
+        return scored.take(np.flatnonzero(kept[scored.scores.true]))
+
+    own = replace(material, fit=inside(material.fit), certify=inside(material.certify), test=inside(material.test))
+    learn = shown(rehearsal.learn)
+    counts = np.bincount(own.certify.labels, minlength=len(kept))
+    mix = mix_of(np.where(kept, rehearsal.mix.wanted, 0.0), counts)
+    mix = replace(mix, covered=mix.covered | rehearsal.mix.covered)  # a photo can be accepted as any product
+    weight = photo_weights(mix.share, learn.scores.true)
+    return replace(
+        rehearsal,
+        material=own,
+        mix=mix,
+        learn=learn,
+        pool=shown(rehearsal.pool),
+        confidence=confidence_from_scores(learn.scores, weight, len(kept)),
     )
 
 

@@ -29,8 +29,8 @@ from edge.build_folder import InputSpec
 
 __all__ = ["DRAWS", "Outcome", "Trial", "accepted_photos", "draw", "grown", "rich", "trial"]
 
-DRAWS = 24
-GROWN_DRAWS = 12
+DRAWS = 16
+GROWN_DRAWS = 8
 
 Flags = NDArray[np.bool_]
 

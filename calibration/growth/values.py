@@ -68,20 +68,31 @@ def forecast_values(
     other: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the content of forecast.json; `sizes` has an entry per number of products, `other` is added as it is."""
-    measured = []
-    for fraction, _ in FRACTIONS:
-        here = [sized.trial for sized in found.sizes if sized.fraction == fraction]
-        if here:
-            outcome = {name: float(np.mean([trial.mean(name) for trial in here])) for name in ALL}
-            measured.append({"fraction": fraction, "outcome": outcome, **asdict(sizes[here[0].products])})
+    groups = [
+        (fraction, [part.trial for part in found.parts if part.fraction == fraction]) for fraction, _ in FRACTIONS
+    ]
+    groups.append((1.0, [whole.trial for whole in found.wholes]))
+    measured = [
+        {
+            "fraction": fraction,
+            "outcome": {name: float(np.mean([one.mean(name) for one in here])) for name in ALL},
+            **asdict(sizes[here[0].products]),
+        }
+        for fraction, here in groups
+        if here
+    ]
     rehearsals = [
         {
-            "products": sized.trial.products,
-            "outcome": {name: sized.trial.mean(name) for name in ALL},
-            "one_certificate_deviation": {name: sized.trial.deviation(name) for name in NAMES},
-            "with_photos_in_plenty": asdict(sized.rich),
+            "products": one.products,
+            "outcome": {name: one.mean(name) for name in ALL},
+            "one_certificate_deviation": {name: one.deviation(name) for name in NAMES},
         }
-        for sized in found.sizes
+        for _, here in groups
+        for one in here
+    ]
+    pairs = [
+        {"products": part.trial.products, "alone": asdict(part.inside), "among_all": asdict(part.among)}
+        for part in found.parts
     ]
     return {
         "bundle": bundle.id,
@@ -90,6 +101,7 @@ def forecast_values(
         "now": {**asdict(present), **asdict(sizes[found.products])},
         "measured": measured,
         "rehearsals": rehearsals,
+        "pairs": pairs,
         "ahead": [{**asdict(sizes[one.products]), **asdict(one)} for one in ahead],
         **other,
     }

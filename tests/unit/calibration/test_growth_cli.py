@@ -35,7 +35,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecast, "FRACTIONS", ((0.5, 2), (1.0, 1)))
+    monkeypatch.setattr(forecast, "FRACTIONS", ((0.5, 2),))
+    monkeypatch.setattr(forecast, "WHOLES", 1)
     monkeypatch.setattr(forecast, "RICH_PHOTOS", 500)
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from calibration_worlds import SPEC, World, material, product
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.fit import Settings
 from calibration.growth import forecast
 from calibration.growth.compressed import Space, space_of
-from calibration.growth.extrapolate import expit, forecast_at, line_through, logit
+from calibration.growth.extrapolate import Pair, expit, forecast_at, logit, slope_from_pairs
 from calibration.growth.families import families_from_products, subset
 from calibration.growth.forecast import ahead, study
 from calibration.growth.plan import plan_for
-from calibration.growth.rehearsal import narrowed, rehearse, resplit
+from calibration.growth.rehearsal import narrowed, rehearse, resplit, restricted
 from calibration.growth.room import table_size
 from calibration.growth.trial import Outcome, trial
 from calibration.growth.workshop import joint_catalogue
@@ -32,35 +32,41 @@ from edge.parameters import PrototypeTable
 SETTINGS = Settings(Targets(0.05, 0.5, 0.9), 0.05, 2, 16, False, 0)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.floats(-3.0, 3.0), st.floats(-0.5, 0.5), st.integers(0, 1000))
-def test_a_true_line_is_carried_on_and_the_interval_holds_the_value(level: float, slope: float, seed: int) -> None:
-    sizes = [50, 50, 100, 150, 200]
-    line = line_through(sizes, expit(np.array([level + slope * np.log2(n / 100) for n in sizes])).tolist())
-    found = forecast_at(line, 400, 0.0, seed)
-    held = float(expit(float(logit(float(expit(level + slope * 2))))))
-    if 0.01 < held < 0.99 and expit(level - 0.5) > 0.01 and expit(level + 0.5) < 0.99:
-        assert found.value == pytest.approx(held, abs=1e-6)
-    assert 0.0 <= found.low <= found.value <= found.high <= 1.0
+@given(st.floats(0.05, 0.95), st.floats(-0.5, 0.5), st.floats(1.1, 4.0), st.integers(0, 1000))
+def test_what_growth_did_is_carried_on(share: float, slope: float, factor: float, seed: int) -> None:
+    pairs = [Pair(n, float(expit(logit(share) + slope * np.log2(n / 200))), share) for n in (50, 50, 100, 150)]
+    found = slope_from_pairs(pairs, 200)
+    assert found.value == pytest.approx(slope, abs=1e-9)
+    ahead_of_it = forecast_at(found, factor, 0.3, seed)
+    assert ahead_of_it.value == pytest.approx(expit(0.3 + slope * np.log2(factor)))
+    assert 0.0 <= ahead_of_it.low <= ahead_of_it.value <= ahead_of_it.high <= 1.0
 
 
-def test_noisy_points_give_an_interval_that_mostly_holds_what_comes() -> None:
+def test_harder_products_are_no_growth() -> None:
+    pairs = [Pair(50, share, share) for share in (0.2, 0.5, 0.8)]
+    found = slope_from_pairs(pairs, 200)
+    assert found.value == 0.0
+    assert found.spread > 0.1
+    wide, narrow = forecast_at(found, 2.0, 0.0, 0), forecast_at(slope_from_pairs([pairs[1]] * 3, 200), 2.0, 0.0, 0)
+    assert wide.high - wide.low > narrow.high - narrow.low
+
+
+def test_noisy_pairs_give_an_interval_that_mostly_holds_what_comes() -> None:
     generator = np.random.default_rng(0)
-    sizes, held = [250] * 4 + [500] * 3 + [750] * 2 + [1000] * 2, 0
+    held = 0
+    for draw in range(200):
+        pairs = []
+        for products in [250] * 4 + [500] * 4 + [750] * 2:
+            among = generator.normal(0.0, 0.2)
+            noise = generator.normal(0.0, 0.1 / np.sqrt(products / 250))
+            pairs.append(Pair(products, float(expit(among + 0.1 * np.log2(products / 1000) + noise)), expit(among)))
+        found = forecast_at(slope_from_pairs(pairs, 1000), 2.0, 0.0, draw)
+        held += found.low <= expit(0.1) <= found.high
+    assert held >= 170  # of 200: the true share, at 90 %
 
-    def noisy(n: int) -> float:
-        return float(expit(-1.0 + 0.1 * np.log2(n / 250) + generator.normal(0, 0.15) / np.sqrt(n / 500)))
 
-    for draw in range(60):
-        found = forecast_at(line_through(sizes, [noisy(n) for n in sizes]), 2000, 0.0, draw)
-        held += found.low <= noisy(2000) <= found.high
-    assert held >= 48  # of 60, at 90 %
-
-
-def test_one_size_gives_a_level_line() -> None:
-    line = line_through([100, 100], [0.3, 0.5])
-    assert line.slope == 0.0
-    assert forecast_at(line, 200, 0.0, 0).value == pytest.approx(expit(logit(0.3) / 2 + logit(0.5) / 2))
+def test_without_pairs_nothing_is_said_to_change() -> None:
+    assert forecast_at(slope_from_pairs([], 100), 2.0, 0.4, 0).value == pytest.approx(expit(0.4))
 
 
 def test_families_come_from_the_best_column_there_is() -> None:
@@ -134,19 +140,33 @@ def test_a_rehearsal_without_test_photos_measures_on_those_not_drawn() -> None:
 
 
 def test_a_forecast_is_anchored_on_the_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecast, "FRACTIONS", ((0.5, 2), (1.0, 1)))
+    monkeypatch.setattr(forecast, "FRACTIONS", ((0.5, 2),))
+    monkeypatch.setattr(forecast, "WHOLES", 1)
     monkeypatch.setattr(forecast, "RICH_PHOTOS", 1000)
     world = World(24, spread=1.2)
     world_material = material(world, certify=8)
     families = [str(n // 3) for n in range(24)]
     found = study(world_material, families, Space(world.rows(), None), SPEC, SETTINGS, lambda _: None)
-    same = found.whole()[0].trial
+    same = found.wholes[0].trial
     present = Outcome(*(same.mean(name) for name in ("top1", "accept", "verify", "review", "unknown", "wrong")), None)
     plain = ahead(found, 2.0, present, 0)
     better = ahead(found, 2.0, replace(present, top1=present.top1 + 0.03), 0)
     assert plain.products == 48
     assert better.shares["top1"].value > plain.shares["top1"].value
     assert better.shares["accept"] == plain.shares["accept"]
+
+
+def test_restricted_keeps_the_rivals_and_asks_about_few() -> None:
+    world = World(24, spread=0.7)
+    rehearsal = rehearse(material(world), Space(world.rows(), None), SETTINGS)
+    assert rehearsal is not None
+    kept = np.arange(24) < 6
+    few = restricted(rehearsal, kept)
+    assert set(few.pool.scores.true.tolist()) == set(range(6))
+    everywhere = rehearsal.pool.scores.correct[kept[rehearsal.pool.scores.true]].mean()
+    assert few.pool.scores.correct.mean() == everywhere
+    assert few.mix.share[~kept].sum() == 0.0
+    assert few.mix.covered.all()
 
 
 def test_a_catalogue_too_small_to_cut_is_refused() -> None:
