@@ -2,13 +2,16 @@
 
 Products differ more than catalogue sizes do: two quarters of one catalogue lie ten points apart in accuracy. So sizes
 are compared in pairs, the photos of the same products looked up in a catalogue of their own and in the whole one. The
-difference in logit(share) is taken as proportional to log2(size / whole): one parameter, fitted through the origin and
-weighted by the number of products.
+difference in logit(share) is taken as proportional to 1 - sqrt(whole / products), one parameter fitted through the
+origin and weighted by the number of products: what more products teach the head and the rules shrinks like that
+(learning curves: Cortes, Jackel, Solla, Vapnik & Denker, NIPS 6, 1994). Of this shape and a straight line over
+log2(products), which promises twice as much per doubling, this one was nearer on halves of one rendered catalogue
+carried on from 250 to 500 products.
 
 The interval is a prediction interval by bootstrap: pairs are drawn anew and the slope is fitted to each draw; what new
 products differ by is added, as the products of the subsets do differ among all others.
 
-Limits: the line must hold beyond the size there is; nothing here can know of a new kind of product. Subsets overlap.
+Limits: the shape must hold beyond the size there is; nothing here can know of a new kind of product. Subsets overlap.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Forecast", "Pair", "Slope", "expit", "forecast_at", "logit", "slope_from_pairs"]
+__all__ = ["Forecast", "Pair", "Slope", "expit", "forecast_at", "logit", "slope_from_pairs", "step_to"]
 
 DRAWS = 2000
 LEVEL = 0.9
@@ -48,8 +51,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slope:
-    """`value` is what logit(share) gains per doubling; `steps` (n,) are log2(products / whole), `gains` (n,) the pairs'
-    differences, `weights` (n,); `spread` is the standard deviation that one catalogue's worth of products gives.
+    """`value` is what logit(share) gains per `step_to`; `steps` (n,) and `gains` (n,) are those of the pairs, `weights`
+    (n,) their products; `spread` is the standard deviation that one catalogue's worth of products gives.
     """
 
     value: float
@@ -70,12 +73,17 @@ def expit(value: float | Floats) -> Floats:
     return np.asarray(1.0 / (1.0 + np.exp(-np.asarray(value, np.float64))))
 
 
+def step_to(factor: float | Floats) -> Floats:
+    """Return how far a catalogue of `factor` times the products lies ahead, 0 for the whole one, negative for parts."""
+    return np.asarray(1.0 - 1.0 / np.sqrt(np.asarray(factor, np.float64)))
+
+
 def slope_from_pairs(pairs: Sequence[Pair], whole: int) -> Slope:
     """Fit the slope for a catalogue of `whole` products; without a pair it is 0."""
     products = np.array([pair.products for pair in pairs], np.float64)
     inside = logit(np.array([pair.inside for pair in pairs], np.float64))
     among = logit(np.array([pair.among for pair in pairs], np.float64))
-    steps = np.log2(products / whole)
+    steps = step_to(products / whole)
     gains = inside - among
     return Slope(float(_fit(steps, gains, products)), steps, gains, products, _spread(products, among, whole))
 
@@ -83,7 +91,7 @@ def slope_from_pairs(pairs: Sequence[Pair], whole: int) -> Slope:
 def forecast_at(slope: Slope, factor: float, present: float, seed: int) -> Forecast:
     """Return the share at `factor` times the products, from logit(share) today, `present`."""
     generator = np.random.default_rng(seed)
-    further, count = float(np.log2(factor)), len(slope.steps)
+    further, count = float(step_to(factor)), len(slope.steps)
     value = present + slope.value * further
     drawn = np.full(DRAWS, value)
     if count:

@@ -98,7 +98,7 @@ def _how(values: Mapping[str, Any]) -> str:
         "<h2>How, and what it cannot know</h2>"
         f"<p>Subsets keep families together ({families}); each is calibrated like a catalogue of its own, the "
         "certificate taken many times. The photos of the same products are looked up in their subset and in the whole "
-        "catalogue: how the shares differ is carried on in proportion to log2(products). What certifying on more "
+        "catalogue: how the shares differ is carried on as a learning curve. What certifying on more "
         "photos gains is simulated on the whole catalogue. Both start from what the bundle does with "
         f"{now['photos']:,} {now['measured_on']} photos.</p>"
         "<p>It is a forecast of calibrating again with more products of the kind, and with photos as many and as "

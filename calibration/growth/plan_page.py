@@ -121,6 +121,11 @@ def _counts(one: Mapping[str, Any]) -> bool:
     return one["loss"] is not None and one["loss"] >= LEAST_LOSS
 
 
+def _accepted(one: Mapping[str, Any]) -> str:
+    """Return how acceptance changes, or nothing where no photo is accepted either way."""
+    return f"Accepted: {_change(one['accept'])}. " if max(one["accept"]) > 0 else ""
+
+
 def _change(pair: Sequence[float]) -> str:
     kind = "worse" if pair[1] < pair[0] - 0.005 else "better" if pair[1] > pair[0] + 0.005 else "soft"
     return f"<span class='{kind}'>{share(pair[0])} to {share(pair[1])}</span>"

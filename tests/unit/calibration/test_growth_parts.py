@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from calibration.fit import Settings
 from calibration.growth import forecast
 from calibration.growth.compressed import Space, space_of
-from calibration.growth.extrapolate import Pair, expit, forecast_at, logit, slope_from_pairs
+from calibration.growth.extrapolate import Pair, expit, forecast_at, logit, slope_from_pairs, step_to
 from calibration.growth.families import families_from_products, subset
 from calibration.growth.forecast import ahead, study
 from calibration.growth.plan import plan_for
@@ -34,11 +34,11 @@ SETTINGS = Settings(Targets(0.05, 0.5, 0.9), 0.05, 2, 16, False, 0)
 
 @given(st.floats(0.05, 0.95), st.floats(-0.5, 0.5), st.floats(1.1, 4.0), st.integers(0, 1000))
 def test_what_growth_did_is_carried_on(share: float, slope: float, factor: float, seed: int) -> None:
-    pairs = [Pair(n, float(expit(logit(share) + slope * np.log2(n / 200))), share) for n in (50, 50, 100, 150)]
+    pairs = [Pair(n, float(expit(logit(share) + slope * step_to(n / 200))), share) for n in (50, 50, 100, 150)]
     found = slope_from_pairs(pairs, 200)
     assert found.value == pytest.approx(slope, abs=1e-9)
     ahead_of_it = forecast_at(found, factor, 0.3, seed)
-    assert ahead_of_it.value == pytest.approx(expit(0.3 + slope * np.log2(factor)))
+    assert ahead_of_it.value == pytest.approx(expit(0.3 + slope * step_to(factor)))
     assert 0.0 <= ahead_of_it.low <= ahead_of_it.value <= ahead_of_it.high <= 1.0
 
 
@@ -59,9 +59,9 @@ def test_noisy_pairs_give_an_interval_that_mostly_holds_what_comes() -> None:
         for products in [250] * 4 + [500] * 4 + [750] * 2:
             among = generator.normal(0.0, 0.2)
             noise = generator.normal(0.0, 0.1 / np.sqrt(products / 250))
-            pairs.append(Pair(products, float(expit(among + 0.1 * np.log2(products / 1000) + noise)), expit(among)))
+            pairs.append(Pair(products, float(expit(among + 0.3 * step_to(products / 1000) + noise)), expit(among)))
         found = forecast_at(slope_from_pairs(pairs, 1000), 2.0, 0.0, draw)
-        held += found.low <= expit(0.1) <= found.high
+        held += found.low <= expit(0.3 * step_to(2.0)) <= found.high
     assert held >= 170  # of 200: the true share, at 90 %
 
 
