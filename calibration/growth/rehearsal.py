@@ -60,10 +60,14 @@ class Rehearsal:
     prototypes: int
 
     @property
+    def certifying(self) -> Scored:
+        """The CERTIFY photos, scored by the head that all others taught: the one that would go live."""
+        return self.pool.take(np.arange(len(self.material.certify)))
+
+    @property
     def validation(self) -> Scored:
-        """All validation photos, each scored by a head that it did not teach."""
-        certify = self.pool.take(np.arange(len(self.material.certify)))
-        return together([self.learn, certify])
+        """All validation photos, each scored by a head that it did not teach; fewer photos taught that of FIT ones."""
+        return together([self.learn, self.certifying])
 
     @property
     def certify_counts(self) -> NDArray[np.int64]:
