@@ -1,7 +1,7 @@
 """What new products would do to those on sale, before they go live.
 
 The catalogue is rehearsed twice (`calibration.growth.rehearsal`): as it is, and with the new products' photos in head
-and table. The CERTIFY photos of products on sale are scored before and after, by heads that all other photos taught.
+and table. Every validation photo of a product on sale is scored by a head that it did not teach, before and after.
 
 - A product's loss is the mean fall of P(right) over its photos, P(right) = sigmoid(lead / SOFTNESS), lead being how far
   its own product is ahead of the best other one (negative when behind): a few photos that are nearly lost say more than
@@ -44,7 +44,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Endangered:
-    """A product on sale; indices are classes of the joint material. Shares are of its `photos` that certify."""
+    """A product on sale; indices are classes of the joint material. Shares are of its `photos` validation photos."""
 
     product: int
     rival: int
@@ -83,7 +83,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Probed:
-    """Photos of products on sale that certify, in one order: `label` in the joint material, lead and share accepted."""
+    """Validation photos of products on sale, in one order: `label` in the joint material, lead and share accepted."""
 
     digests: tuple[bytes, ...]
     label: NDArray[np.int32]
@@ -130,8 +130,8 @@ def leads(scores: Scores) -> Floats:
 
 
 def _probed(rehearsal: Rehearsal, number: NDArray[np.intp], spec: InputSpec, settings: Settings) -> _Probed:
-    """Return the photos that certify; `number` (C,) are the joint classes of the rehearsal's."""
-    probes: Scored = rehearsal.certifying
+    """Return the validation photos; `number` (C,) are the joint classes of the rehearsal's."""
+    probes: Scored = rehearsal.validation
     return _Probed(
         digests=probes.photos.digests,
         label=number[probes.scores.true].astype(np.int32),

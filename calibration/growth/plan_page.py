@@ -105,8 +105,8 @@ def _photos(values: Mapping[str, Any]) -> str:
 def _how(values: Mapping[str, Any]) -> str:
     return (
         "<h2>How, and what it cannot know</h2>"
-        "<p>The catalogue was rehearsed without and with the new products, the photos that certify looked up by a head "
-        "that all others taught. The risk of a product is the fall of the probability that its photos are recognised, "
+        "<p>The catalogue was rehearsed without and with the new products, each validation photo looked up by a head "
+        "that it did not teach. The risk of a product is the fall of the probability that its photos are recognised, "
         "in points; the order is more reliable than the figure of a single product, which rests on few photos. Shares "
         f"are means over products. {_unmeasured(values)}</p>"
     )
