@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.fit import Fitted, Settings, fit
-from calibration.growth.compressed import Space, space_of
+from calibration.growth.compressed import space_of
 from calibration.growth.families import families_from_products, subset
 from calibration.growth.forecast import ahead, study
 from calibration.growth.plan import plan_for
@@ -111,7 +111,9 @@ def _plan(
 ) -> dict[str, object]:
     shown, _ = cut
     on_sale = narrowed(whole, shown)
-    plan = plan_for(whole, ~shown, Space(rows, None), bundle.info.input, settings)
+    taught = joined([on_sale.reference, on_sale.fit]).rows
+    wanted = joined([whole.reference, whole.fit, whole.certify]).rows
+    plan = plan_for(whole, ~shown, space_of(rows, taught, wanted, 0), bundle.info.input, settings)
     predicted = np.full(len(shown), np.nan)
     for one in plan.endangered:
         predicted[one.product] = np.nan if one.loss is None else one.loss

@@ -4,9 +4,9 @@ Products differ more than catalogue sizes do: two quarters of one catalogue lie 
 are compared in pairs, the photos of the same products looked up in a catalogue of their own and in the whole one. The
 difference in logit(share) is taken as proportional to 1 - sqrt(whole / products), one parameter fitted through the
 origin and weighted by the number of products: what more products teach the head and the rules shrinks like that
-(learning curves: Cortes, Jackel, Solla, Vapnik & Denker, NIPS 6, 1994). Of this shape and a straight line over
-log2(products), which promises twice as much per doubling, this one was nearer on halves of one rendered catalogue
-carried on from 250 to 500 products.
+(learning curves: Cortes, Jackel, Solla, Vapnik & Denker, NIPS 6, 1994). On two halves of one rendered catalogue carried
+on from 250 to 500 products it was off by 2.4 and -1.7 points of acceptance, a straight line over log2(products) by 4.7
+and 0.0, no change at all by -1.0 and -4.3.
 
 The interval is a prediction interval by bootstrap: pairs are drawn anew and the slope is fitted to each draw; what new
 products differ by is added, as the products of the subsets do differ among all others.
