@@ -4,7 +4,7 @@
 
 The head stays float32: it is one small product, and quantising it would cost what the last layers of a head always
 cost. `check_head_graph` runs the new graph and compares it with the numpy head, so a bundle is written only when both
-agree.
+agree. `cut_head` goes back: a bundle's graph ends in `features` again, and the head that was behind it is returned.
 
 Limits: the graph must be a build's, with one output `features` (N, F) of fixed F.
 """
@@ -22,7 +22,7 @@ from edge.errors import BundleError, EngineError
 from edge.ports import Engine
 from edge.types import Crops, Embeddings
 
-__all__ = ["MIN_COSINE", "append_head", "check_head_graph"]
+__all__ = ["MIN_COSINE", "append_head", "check_head_graph", "cut_head"]
 
 FEATURES, EMBEDDINGS = "features", "embeddings"
 MIN_COSINE = 0.9999
@@ -64,6 +64,37 @@ def append_head(build_graph: Path, head: Head, out: Path) -> None:
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info(EMBEDDINGS, TensorProto.FLOAT, [batch, head.dimension]))
     onnx.save(model, out)
+
+
+def cut_head(bundle_graph: Path, out: Path) -> Head:
+    """Write a bundle's graph without its head to `out`, output `features` (N, F) as the build had it; return the head.
+
+    Method, shrinkage and number of photos are not in a graph: they come back as "from bundle", 0.0 and 0. Raises
+    BundleError when the graph does not end in a head of `append_head`.
+    """
+    try:
+        model = onnx.load(bundle_graph)
+    except Exception as error:  # noqa: BLE001  # protobuf's parse errors share no public base class
+        raise BundleError(f"{bundle_graph}: not an ONNX graph ({error}); run edge-calibrate again") from None
+    graph = model.graph
+    held = {tensor.name: tensor for tensor in graph.initializer if tensor.name.startswith(_PREFIX)}
+    ends = [output.name for output in graph.output]
+    if ends != [EMBEDDINGS] or not {_PREFIX + "mean", _PREFIX + "projection"} <= held.keys():
+        raise BundleError(
+            f"{bundle_graph}: outputs {', '.join(ends)} without a head behind {FEATURES}, expected the graph of a "
+            "bundle; run edge-calibrate again"
+        )
+    mean, projection = (numpy_helper.to_array(held[_PREFIX + name]) for name in ("mean", "projection"))
+    nodes = [node for node in graph.node if not node.name.startswith(_PREFIX)]
+    constants = [tensor for tensor in graph.initializer if tensor.name not in held]
+    batch = graph.output[0].type.tensor_type.shape.dim[0].dim_param or "N"
+    for field, kept in ((graph.node, nodes), (graph.initializer, constants)):
+        del field[:]
+        field.extend(kept)
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, [batch, len(mean)]))
+    onnx.save(model, out)
+    return Head(mean.astype(np.float32), projection.astype(np.float32), "from bundle", 0.0, 0)
 
 
 def check_head_graph(engine: Engine, crops: Crops, features: Embeddings, head: Head) -> Embeddings:

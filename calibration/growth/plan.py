@@ -1,0 +1,212 @@
+"""What new products would do to those on sale, before they go live.
+
+The catalogue is rehearsed twice (`calibration.growth.rehearsal`): as it is, and with the new products' photos in head
+and table. Every validation photo of a product on sale is scored by a head that it did not teach, before and after.
+
+- A product's loss is the mean fall of P(right) over its photos, P(right) = sigmoid(lead / SOFTNESS), lead being how far
+  its own product is ahead of the best other one (negative when behind): a few photos that are nearly lost say more than
+  none that is lost yet. The loss of plain counts is given beside it.
+- It is endangered by the new product that took its photos, or else by the new one whose centroid lies nearest.
+- Automation before and after is the share of its photos that certificates accept, on average over DRAWS of them.
+- New products that become twins, and those that need more photos, with the reason.
+
+Limits: products without validation photos have no loss (None) and come last. A new product without validation photos
+cannot be told to be confused itself, only to confuse others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.fit import Settings
+from calibration.growth.compressed import Space
+from calibration.growth.rehearsal import Rehearsal, Scored, narrowed, rehearse
+from calibration.growth.trial import accepted_photos
+from calibration.photos.material import Material
+from calibration.rules.scores import Scores
+from calibration.rules.twins import TwinPair, twins_from_scores
+from edge.build_folder import InputSpec
+from edge.errors import CatalogueError
+
+__all__ = ["Endangered", "Newcomer", "Plan", "leads", "plan_for"]
+
+SOFTNESS = 0.03  # of 0.01 to 0.2 the best, with 0.02, for the order of measured losses on four halves of one catalogue
+DRAWS = 8
+FEW_REFERENCE = 5  # fewer are the tail of a catalogue
+FEW_VALIDATION = 6  # of these half certify
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Endangered:
+    """A product on sale; indices are classes of the joint material. Shares are of its `photos` validation photos."""
+
+    product: int
+    rival: int
+    cosine: float
+    photos: int
+    loss: float | None
+    top1: tuple[float, float]
+    accept: tuple[float, float]
+    taken: int
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A new product: `needs` says which photos it lacks and why, `twin` is a class of the joint material or None."""
+
+    product: int
+    nearest: int
+    cosine: float
+    reference_photos: int
+    validation_photos: int
+    top1: float | None
+    twin: int | None
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """All products on sale, the most endangered first; all new ones; shares of all photos before and after."""
+
+    endangered: tuple[Endangered, ...]
+    newcomers: tuple[Newcomer, ...]
+    twins: tuple[TwinPair, ...]
+    top1: tuple[float, float]
+    accept: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Probed:
+    """Validation photos of products on sale, in one order: `label` in the joint material, lead and share accepted."""
+
+    digests: tuple[bytes, ...]
+    label: NDArray[np.int32]
+    best: NDArray[np.int32]
+    lead: Floats
+    accepted: Floats
+
+
+def plan_for(joint: Material, new: NDArray[np.bool_], space: Space, spec: InputSpec, settings: Settings) -> Plan:
+    """Return the plan; `new` (C,) flags the new products. Test photos are not looked at.
+
+    Raises CatalogueError when products on sale have no validation photos.
+    """
+    nothing = np.zeros(0, np.intp)
+    joint = replace(joint, test=joint.test.take(nothing))
+    before = rehearse(narrowed(joint, ~new), space, settings)
+    after = rehearse(joint, space, settings)
+    if before is None or after is None:
+        raise CatalogueError(
+            "no two products on sale with validation photos, expected some: what new products would do to them is "
+            "measured on these photos"
+        )
+    old = np.flatnonzero(~new)
+    first = _probed(before, old, spec, settings)
+    second = _probed(after, np.arange(len(new)), spec, settings)
+    order = {digest: index for index, digest in enumerate(second.digests)}
+    second = _taken(second, np.array([order[digest] for digest in first.digests], np.intp))
+    cosine = after.centres @ after.centres.T
+    np.fill_diagonal(cosine, -1.0)
+    threatened = [_endangered(int(c), first, second, new, cosine) for c in old]
+    twins = tuple(twins_from_scores(after.centres, after.validation.scores))
+    return Plan(
+        endangered=tuple(sorted(threatened, key=lambda one: (one.loss is None, -(one.loss or 0.0), one.product))),
+        newcomers=tuple(_newcomer(int(c), after, cosine, twins) for c in np.flatnonzero(new)),
+        twins=tuple(pair for pair in twins if new[pair.first] or new[pair.second]),
+        top1=(_by_product(first.lead > 0, first.label), _by_product(second.lead > 0, first.label)),
+        accept=(_by_product(first.accepted, first.label), _by_product(second.accepted, first.label)),
+    )
+
+
+def leads(scores: Scores) -> Floats:
+    """Return (N,): how far the true product is ahead of the best other one, negative when it is behind."""
+    return np.where(scores.correct, scores.margin, -scores.own_gap).astype(np.float64)
+
+
+def _probed(rehearsal: Rehearsal, number: NDArray[np.intp], spec: InputSpec, settings: Settings) -> _Probed:
+    """Return the validation photos; `number` (C,) are the joint classes of the rehearsal's."""
+    probes: Scored = rehearsal.validation
+    return _Probed(
+        digests=probes.photos.digests,
+        label=number[probes.scores.true].astype(np.int32),
+        best=number[probes.scores.best].astype(np.int32),
+        lead=leads(probes.scores),
+        accepted=accepted_photos(rehearsal, probes, spec, settings, DRAWS),
+    )
+
+
+def _taken(probed: _Probed, chosen: NDArray[np.intp]) -> _Probed:
+    return _Probed(
+        tuple(probed.digests[i] for i in chosen),
+        probed.label[chosen],
+        probed.best[chosen],
+        probed.lead[chosen],
+        probed.accepted[chosen],
+    )
+
+
+def _endangered(
+    product: int, first: _Probed, second: _Probed, new: NDArray[np.bool_], cosine: NDArray[np.float32]
+) -> Endangered:
+    mine = np.flatnonzero(first.label == product)
+    takers = Counter(int(best) for best in second.best[mine] if new[best])
+    nearest = int(np.where(new, cosine[product], -2.0).argmax())
+    rival = takers.most_common(1)[0][0] if takers else nearest
+    return Endangered(
+        product=product,
+        rival=rival,
+        cosine=float(cosine[product, rival]),
+        photos=len(mine),
+        loss=float((_right(first.lead[mine]) - _right(second.lead[mine])).mean()) if len(mine) else None,
+        top1=(_mean(first.lead[mine] > 0), _mean(second.lead[mine] > 0)),
+        accept=(_mean(first.accepted[mine]), _mean(second.accepted[mine])),
+        taken=sum(takers.values()),
+    )
+
+
+def _newcomer(product: int, after: Rehearsal, cosine: NDArray[np.float32], twins: tuple[TwinPair, ...]) -> Newcomer:
+    material, scores = after.material, after.validation.scores
+    reference = int((material.reference.labels == product).sum())
+    mine = np.flatnonzero(scores.true == product)
+    partner = {pair.first: pair.second for pair in twins} | {pair.second: pair.first for pair in twins}
+    top1 = _mean(scores.correct[mine]) if len(mine) else None
+    needs = []
+    if reference < FEW_REFERENCE:
+        needs.append(f"{FEW_REFERENCE - reference} more reference photos, it has {reference}")
+    if len(mine) == 0:
+        needs.append(f"{FEW_VALIDATION} validation photos: without any it is never accepted")
+    elif len(mine) < FEW_VALIDATION:
+        needs.append(f"{FEW_VALIDATION - len(mine)} more validation photos, it has {len(mine)}")
+    if top1 is not None and top1 < 0.5 and product not in partner:
+        needs.append(f"other views: only {top1:.0%} of its validation photos are recognised")
+    nearest = int(cosine[product].argmax())
+    return Newcomer(
+        product=product,
+        nearest=nearest,
+        cosine=float(cosine[product, nearest]),
+        reference_photos=reference,
+        validation_photos=len(mine),
+        top1=top1,
+        twin=partner.get(product),
+        needs=tuple(needs),
+    )
+
+
+def _right(lead: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-lead / SOFTNESS)))
+
+
+def _mean(values: NDArray[np.bool_] | Floats) -> float:
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _by_product(values: NDArray[np.bool_] | Floats, label: NDArray[np.int32]) -> float:
+    """Return the mean over products of the mean over their photos."""
+    counts = np.bincount(label)
+    return float((np.bincount(label, values.astype(np.float64))[counts > 0] / counts[counts > 0]).mean())

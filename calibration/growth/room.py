@@ -1,0 +1,83 @@
+"""What a table of N products takes: bytes per product, the time of one lookup, and the N at which a device is full.
+
+Memory is counted: the int8 table as it lies in the bundle, and the index that `edge.lookup` makes of it. The room on a
+device is its application budget less headroom, the engine's own runtime, the graph (as read and as repacked) and
+LIBRARIES_MIB for Python, its libraries and a session, measured once on a development machine. An estimate, and says so.
+Lookup times are of this machine and one thread of its BLAS, not of the device.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from edge import lookup
+from edge.bundle import Bundle
+from edge.device import DeviceConfig
+from edge.parameters import PrototypeTable
+
+__all__ = ["Room", "TableSize", "room_on", "table_size"]
+
+MIB = 1 << 20
+LIBRARIES_MIB = 90.0
+GRAPH_COPIES = 2.0
+REPEATS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """The table of `products`: bytes on disk and in memory, and the median time of one lookup on this machine."""
+
+    products: int
+    table_bytes: int
+    memory_bytes: int
+    lookup_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many products fit on a device: `free_bytes` beside everything else, `full_at` products."""
+
+    module: str
+    free_bytes: int
+    bytes_per_product: float
+    full_at: int
+
+
+def table_size(table: PrototypeTable, products: int, seed: int) -> TableSize:
+    """Return the size of a table of `products` that have as many prototypes each as those of `table` on average."""
+    generator = np.random.default_rng(seed)
+    classes = int(table.owners[-1]) + 1
+    counts = np.bincount(table.owners, minlength=classes)[np.arange(products) % classes]
+    owners = np.repeat(np.arange(products, dtype=np.int32), counts)
+    prototypes = table.prototypes[np.arange(len(owners)) % len(table.owners)]
+    index = lookup.index_from_table(PrototypeTable(prototypes, table.scale, owners))
+    query = generator.standard_normal((1, prototypes.shape[1])).astype(np.float32)
+    query /= np.linalg.norm(query)
+    seconds = []
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        lookup.top(lookup.similarities(index, query), 5)
+        seconds.append(time.perf_counter() - begun)
+    table_bytes = prototypes.nbytes + owners.nbytes
+    return TableSize(products, table_bytes, table_bytes + _index_bytes(index), 1000.0 * statistics.median(seconds))
+
+
+def room_on(device: DeviceConfig, bundle: Bundle) -> Room:
+    """Return the room for products on `device` for a bundle's engine and its number of prototypes per product."""
+    memory = device.memory
+    taken = LIBRARIES_MIB * MIB + GRAPH_COPIES * bundle.graph.stat().st_size
+    if device.engine == "tensorrt":
+        taken += memory.runtime_overhead_mib * MIB
+    free = max(memory.application_budget_mib * (1.0 - memory.headroom) * MIB - taken, 0.0)
+    here = table_size(bundle.table, bundle.info.classes, 0)
+    per_product = here.memory_bytes / here.products
+    return Room(device.module, int(free), per_product, int(free / per_product))
+
+
+def _index_bytes(index: lookup.Index) -> int:
+    values = [getattr(index, field.name) for field in fields(index)]
+    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
