@@ -185,11 +185,19 @@ def _read_table(path: Path, info: BundleInfo) -> PrototypeTable:
     arrays = _Arrays(path)
     owners = arrays.take("owners", np.int32, (None,))
     prototypes = arrays.take("prototypes", np.int8, (len(owners), info.dimension))
-    table = PrototypeTable(prototypes, float(arrays.take("scale", np.float64, ())), owners)
+    table = PrototypeTable(prototypes, _positive(arrays, "scale", path), owners)
     steps = np.diff(owners, prepend=0)
     if len(owners) == 0 or owners[0] != 0 or owners[-1] != info.classes - 1 or steps.min() < 0 or steps.max() > 1:
         raise BundleError(f"{path}: owners are not the classes 0 to {info.classes - 1} in order; calibrate again")
     return table
+
+
+def _positive(arrays: _Arrays, name: str, path: Path) -> float:
+    """Return a number that must be above 0 and finite: a table of any other scale would make everything alike."""
+    value = float(arrays.take(name, np.float64, ()))
+    if not 0.0 < value < np.inf:
+        raise BundleError(f"{path}: {name} is {value}, expected a number above 0; calibrate again")
+    return value
 
 
 def _read_rules(path: Path, info: BundleInfo) -> Rules:

@@ -22,7 +22,8 @@ from calibration.growth.room import room_on, table_size
 from calibration.growth.values import forecast_values, present_from_bundle, room_values
 from calibration.growth.workshop import Place, Workshop, check_products, only, settings_of, workshop
 from calibration.photos.catalogue import read_catalogue
-from calibration.photos.material import Material, joined
+from calibration.photos.material import Material
+from calibration.photos.photoset import joined
 from calibration.report.screen import Screen
 from calibration.space.head import embed
 from calibration.space.table import centroids

@@ -27,7 +27,8 @@ from calibration.growth.workshop import (
     workshop,
 )
 from calibration.photos.catalogue import read_catalogue
-from calibration.photos.material import Material, joined
+from calibration.photos.material import Material
+from calibration.photos.photoset import joined
 from calibration.report.screen import Screen
 from edge import command
 from edge.bundle import Bundle, read_bundle

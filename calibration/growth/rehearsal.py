@@ -2,7 +2,8 @@
 
 The order is that of `calibration.fit`: head and prototypes on reference and FIT photos, scores of FIT photos by
 cross-fitting, confidence and twins from these. CERTIFY and test photos are scored as one pool, which
-`calibration.growth.trial` divides many times. Features are short (`calibration.growth.compressed`).
+`calibration.growth.trial` divides many times. Features are short (`calibration.growth.compressed`), no augmented copy
+teaches, and the detector is the baseline: growth is the difference of two such rehearsals.
 
 Limits: with fewer than two products or no certifying photo nothing can be measured (None).
 """
@@ -16,20 +17,25 @@ from numpy.typing import NDArray
 
 from calibration.fit import Settings
 from calibration.growth.compressed import Space
-from calibration.photos.material import NONE, Material, Photoset, joined
+from calibration.photos.material import Material
 from calibration.photos.mix import Mix, mix_of, photo_weights
+from calibration.photos.photoset import NONE, Photoset, joined
 from calibration.photos.splits import CERTIFY, FIT, folds, split
 from calibration.rules.confidence_fit import confidence_from_scores
+from calibration.rules.detector import BASELINE
 from calibration.rules.scores import Scores, join, nothing, scores_from_embeddings
 from calibration.rules.twins import TwinPair, twins_from_scores
-from calibration.rules.unseen import Unseen, class_folds
+from calibration.rules.unseen import Unseen, class_folds, unseen_scores
 from calibration.space.head import Discriminant, embed
+from calibration.space.shape import Shape
 from calibration.space.table import centroids, table_from_embeddings
-from edge import lookup
-from edge.parameters import ConfidenceModel
+from edge import lookup, ood
+from edge.parameters import ConfidenceModel, OodModel
 from edge.types import Embeddings
 
 __all__ = ["Rehearsal", "Scored", "narrowed", "rehearse", "resplit", "restricted", "rows_of"]
+
+TEMPERATURE = 0.1  # of detectors, none of which reads it here
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,11 +189,15 @@ def _enrol_and_score(
     head = discriminant.head(rows, settings.dimension, settings.seed)
     embeddings = embed(head, rows, taught.rows)
     table = table_from_embeddings(embeddings, taught.labels, settings.prototypes)
-    scores = scores_from_embeddings(lookup.index_from_table(table), embed(head, rows, fresh.rows), fresh.labels)
+    strange = ood.prepare(OodModel(BASELINE, 0.0, 0.0), table)
+    found = embed(head, rows, fresh.rows)
+    scores = scores_from_embeddings(lookup.index_from_table(table), found, fresh.labels, strange)
     fold = class_folds([product.sku for product in material.products], settings.seed)
-    unseen = Unseen(discriminant, rows, taught, settings.dimension, settings.prototypes, settings.seed)
+    shape = Shape(settings.dimension, settings.prototypes)
+    unseen = Unseen(discriminant, rows, taught, shape, TEMPERATURE, settings.seed)
+    rounds = tuple(unseen.rounds(fresh, fold))
     centres = centroids(embeddings, taught.labels, len(material.products))
-    return Scored(fresh, scores, unseen.scores(fresh, fold)), centres, len(table.owners)
+    return Scored(fresh, scores, unseen_scores(rounds, BASELINE)), centres, len(table.owners)
 
 
 def _learn(material: Material, space: Space, settings: Settings) -> Scored:

@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 
 from calibration.fit import Settings
 from calibration.growth.rehearsal import Rehearsal, Scored
-from calibration.photos.material import joined
 from calibration.photos.mix import photo_weights
+from calibration.photos.photoset import joined
 from calibration.rules.allowance import Allowance, accepted
+from calibration.rules.detector import BASELINE
 from calibration.rules.ood_fit import ood_from_scores
 from calibration.rules.quality import quality_from_photos
 from calibration.rules.thresholds import Evidence, GroupCut, groups_from_tiers, thresholds_from_scores
-from calibration.rules.twins import twin_index
+from calibration.rules.twins import lookalikes_of, twin_index
 from calibration.rules.verify_fit import MAX_SET, verify_from_scores
 from edge.build_folder import InputSpec
+from edge.parameters import OodModel
 
 __all__ = ["DRAWS", "Outcome", "Trial", "accepted_photos", "draw", "grown", "rich", "trial"]
 
@@ -158,7 +160,7 @@ def _routed(rehearsal: Rehearsal, certify: Scored, measure: Scored, spec: InputS
     taken = accepted(cuts, material, mix, seen)
     shown = allowance.usable(measure.photos, measure.scores) & ~taken & (seen.confidence >= verify.confidence)
     shown &= measure.scores.set_size(verify.set_gap) <= MAX_SET
-    strange = 1.0 - measure.scores.similarity > np.float32(allowance.ood.threshold)
+    strange = ~(measure.scores.strange <= allowance.ood.threshold)
     return _Routed(seen, tuple(cuts), taken, shown, strange & ~taken & ~shown)
 
 
@@ -168,10 +170,11 @@ def _allowance(
     validation = joined([rehearsal.material.fit, certify.photos])
     return Allowance(
         confidence=rehearsal.confidence,
-        ood=ood_from_scores(1.0 - certify.scores.similarity, weight, false_unknown),
+        ood=ood_from_scores(OodModel(BASELINE, 0.0, 0.0), certify.scores.strange, weight, false_unknown),
         quality=quality_from_photos(spec, validation.sides_px, validation.sharpness),
         twin=twin_index(rehearsal.twins, len(rehearsal.material.products)),
         discontinued=np.array([product.status == "discontinued" for product in rehearsal.material.products]),
+        lookalike=lookalikes_of(rehearsal.centres),
     )
 
 

@@ -65,6 +65,8 @@ def test_a_bundle_for_another_engine_is_refused_with_both_names(tmp_path: Path) 
     ("file", "key", "change"),
     [
         ("table.npz", "owners", lambda a: a[::-1].copy()),
+        ("table.npz", "scale", lambda a: a * np.inf),
+        ("table.npz", "scale", lambda a: a * 0.0),
         ("table.npz", "owners", lambda a: np.minimum(a, 4).astype(np.int32)),
         ("table.npz", "prototypes", lambda a: a.astype(np.float32)),
         ("table.npz", "prototypes", lambda a: a[:-1]),
