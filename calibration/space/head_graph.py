@@ -26,7 +26,7 @@ __all__ = ["MIN_COSINE", "append_head", "check_head_graph", "cut_head"]
 
 FEATURES, EMBEDDINGS = "features", "embeddings"
 MIN_COSINE = 0.9999
-_PREFIX = "head/"
+_PREFIX = "shelfedge_head/"  # no backbone names its tensors so; many have a `head/`
 
 
 def append_head(build_graph: Path, head: Head, out: Path) -> None:
@@ -42,6 +42,8 @@ def append_head(build_graph: Path, head: Head, out: Path) -> None:
         raise BundleError(
             f"{build_graph}: outputs {found} {shape}, expected {FEATURES} (N, {len(head.mean)}); build again"
         )
+    if any(name.startswith(_PREFIX) for node in graph.node for name in (node.name, *node.output)):
+        raise BundleError(f"{build_graph}: has names under {_PREFIX} already, expected a graph of edge-build")
     constants = {
         "mean": head.mean.astype(np.float32),
         "projection": head.projection.astype(np.float32),
@@ -59,7 +61,9 @@ def append_head(build_graph: Path, head: Head, out: Path) -> None:
     graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), _PREFIX + "axes"))
     for kind, inputs, name in steps:
         graph.node.append(helper.make_node(kind, inputs, [_PREFIX + name], name=_PREFIX + name))
-    graph.node.append(helper.make_node("Div", [_PREFIX + "raw", _PREFIX + "length"], [EMBEDDINGS], name="head/unit"))
+    graph.node.append(
+        helper.make_node("Div", [_PREFIX + "raw", _PREFIX + "length"], [EMBEDDINGS], name=_PREFIX + "unit")
+    )
     batch = graph.output[0].type.tensor_type.shape.dim[0].dim_param or "N"
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info(EMBEDDINGS, TensorProto.FLOAT, [batch, head.dimension]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -36,13 +37,14 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, command: list[str], timeout: int) -> str:
+    allowed = {0, 3} if command[0] == "edge-readiness" else {0}  # a shop of 24 products may well be refused
     if command[0] == "make":  # or a younger pyproject.toml would make it install this copy into the shared environment
         command = ["make", "--old-file=.venv/.installed", *command[1:]]
     environment = {**os.environ, "PATH": f"{COMMANDS}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )
-    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode in allowed, f"{command}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
 
@@ -62,18 +64,31 @@ def test_make_demo_runs_and_shows_its_figures(checkout: Path) -> None:
     assert (checkout / "demo" / "bundle" / "report.html").is_file()
 
 
+def write_spring(other: Path, spring: Path) -> None:
+    """Take a catalogue for one of new products: SKUs that nobody has yet."""
+    rows = (other / "skus.csv").read_text(encoding="utf-8").replace("sku-", "spring-")
+    for role in ("reference", "validation"):
+        for folder in sorted((other / role).iterdir()):
+            shutil.copytree(folder, spring / role / folder.name.replace("sku-", "spring-"))
+    (spring / "skus.csv").write_text(rows, encoding="utf-8")
+
+
 @pytest.mark.timeout(900)
 def test_the_commands_on_ones_own_backbone_and_products(checkout: Path) -> None:
     run(checkout, ["edge-backbone", "efficientnet-lite0", "--out", "weights"], timeout=300)
     for suffix in ("onnx", "yaml"):
         shutil.copy(checkout / "weights" / f"efficientnet-lite0.{suffix}", checkout / f"backbone.{suffix}")
     run(checkout, ["edge-render", "catalogue", *SMALL_CATALOGUE, "--out", "catalogue"], timeout=300)
+    spring = ("--skus", "3", "--seed", "77", "--photos", "flat:4,4,1", "--unknown", "1", "--out", "other")
+    run(checkout, ["edge-render", "catalogue", *spring], timeout=300)
+    shutil.copytree(sorted((checkout / "other" / "reference").iterdir())[0], checkout / "photos" / "oat-1l")
+    write_spring(checkout / "other", checkout / "spring")
     (checkout / "demo").mkdir(exist_ok=True)
     for line in shell_lines():
         if not line.startswith("make "):
             if "demo-cart.yaml" in line and not (checkout / "demo" / "bundle").exists():
                 shutil.copytree(checkout / "bundle", checkout / "demo" / "bundle")
-            run(checkout, line.split(), timeout=300)
+            run(checkout, shlex.split(line), timeout=300)
     assert (checkout / "decisions.jsonl").read_text(encoding="utf-8").count("\n") == 48
 
 

@@ -8,7 +8,7 @@ import pytest
 from calibration_worlds import ArrayRows, fit_head, picture, write_tiny_build
 
 from calibration.space.head import Head, project
-from calibration.space.head_graph import append_head, check_head_graph
+from calibration.space.head_graph import append_head, check_head_graph, cut_head
 from edge.build_folder import read_build
 from edge.engines import EngineSpec, open_engine
 from edge.errors import BundleError, EngineError
@@ -59,3 +59,21 @@ def test_only_a_builds_graph_takes_a_head(made: tuple[Path, np.ndarray, np.ndarr
     (tmp_path / "junk.onnx").write_bytes(b"junk")
     with pytest.raises(BundleError, match="not an ONNX graph"):
         append_head(tmp_path / "junk.onnx", head, tmp_path / "out.onnx")
+
+
+def test_a_backbone_with_a_head_of_its_own_is_cut_back_whole(
+    made: tuple[Path, np.ndarray, np.ndarray, Head], tmp_path: Path
+) -> None:
+    graph, crops, features, head = made
+    model = onnx.load(graph)
+    old = model.graph.node[0].output[0]
+    for node in model.graph.node:  # EfficientNet-Lite0's last layers are called head/...
+        node.input[:] = [f"head/{name}" if name == old else name for name in node.input]
+        node.output[:] = [f"head/{name}" if name == old else name for name in node.output]
+    model.graph.node[0].name = "head/relu6"
+    onnx.save(model, tmp_path / "named.onnx")
+    append_head(tmp_path / "named.onnx", head, tmp_path / "engine.onnx")
+    back = cut_head(tmp_path / "engine.onnx", tmp_path / "features.onnx")
+    np.testing.assert_array_equal(back.projection, head.projection)
+    with open_engine("onnxruntime", tmp_path / "features.onnx", EngineSpec()) as engine:
+        np.testing.assert_allclose(engine.embed(crops), features, atol=1e-6)
