@@ -29,6 +29,7 @@ from calibration.rules.confidence_fit import Reliability, confidence_from_scores
 from calibration.rules.detector import MethodFigure
 from calibration.rules.lesson import Scored
 from calibration.rules.ood_fit import ood_from_scores
+from calibration.rules.plug_in import PlugIn, plug_in_from_evidence
 from calibration.rules.quality import quality_from_photos
 from calibration.rules.thresholds import Evidence, GroupCut, Targets, groups_from_tiers, thresholds_from_scores
 from calibration.rules.twins import TwinPair, lookalikes_of, twin_index, twins_from_scores
@@ -86,6 +87,7 @@ class Fitted:
     mix: Mix
     groups: tuple[GroupCut, ...]
     alternatives: tuple[Alternative, ...]
+    plug_in: PlugIn
     twins: tuple[TwinPair, ...]
     verify: VerifyRule
     reliability: Reliability
@@ -131,6 +133,7 @@ class Certified:
     cuts: list[GroupCut]
     verify: VerifyRule
     evidence: Evidence
+    learnt: Evidence
     alternatives: Callable[[], tuple[Alternative, ...]]
 
 
@@ -155,6 +158,9 @@ def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, ste
         mix=mix,
         groups=tuple(done.cuts),
         alternatives=done.alternatives(),
+        plug_in=plug_in_from_evidence(
+            done.learnt, done.evidence, len(material.products), settings.targets.accept_error
+        ),
         twins=tuple(twins),
         verify=done.verify,
         reliability=reliability(done.evidence.confidence, right, done.evidence.weight, settings.seed),
@@ -207,4 +213,4 @@ def certified_from_scores(
     cuts = choice.cuts(settings.targets)
     left = allowance.usable(certify.photos, certify.scores) & ~accepted(cuts, material, mix, evidence)
     verify = verify_from_scores(certify.scores, weight, evidence.confidence, left)
-    return Certified(allowance, cuts, verify, evidence, partial(choice.alternatives, settings.targets))
+    return Certified(allowance, cuts, verify, evidence, learnt, partial(choice.alternatives, settings.targets))

@@ -153,6 +153,16 @@ def _groups(values: Mapping[str, Any]) -> str:
         "when one alone has too few photos. Bounds hold for all groups at once.</p>"
         + "<p>What other promises would accept, each taken by itself:</p>"
         + _table(("error at most", "look-alikes at most", "accepted"), other)
+        + f"<p class='soft'>{_plug_in(values['plug_in'])}</p>"
+    )
+
+
+def _plug_in(found: Mapping[str, Any]) -> str:
+    return (
+        f"For comparison, the usual threshold per product, the least confidence at which the photos seen have at most "
+        f"{_limit(found['target'])} error: on photos that did not set it, it accepts {_share(found['accepted'])}, of "
+        f"which {_share(found['error'])} are wrong, and {_share(found['near_unknown'])} of look-alikes that are not "
+        "enrolled."
     )
 
 

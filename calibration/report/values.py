@@ -115,6 +115,7 @@ def report_values(
         "findings": asdict(findings),
         "groups": [{"name": cut.group.name, **asdict(cut)} for cut in fitted.groups],
         "alternatives": [asdict(alternative) for alternative in fitted.alternatives],
+        "plug_in": asdict(fitted.plug_in),
         "detector": {
             "method": fitted.rules.ood.method,
             "false_unknown_budget": fitted.rules.ood.false_unknown_budget,
