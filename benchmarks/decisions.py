@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from calibration.photos.photoset import joined
 from calibration.report.screen import Screen
 from calibration.rules.allowance import Allowance, accepted
 from calibration.rules.lesson import Scored
-from calibration.rules.scores import Scores
 from calibration.rules.thresholds import Targets
 from edge.build_folder import BuildFolder, read_build
 from edge.engines import EngineSpec, open_engine
@@ -110,17 +109,10 @@ def deal(pool: Pool, number: int) -> dict[str, float]:
     certifies = np.zeros(len(labels), bool)
     certifies[order[place < wanted[labels[order]]]] = True
     given = (pool.before, pool.settings)
-    done = certified_from_scores(pool.material, pool.mix, pool.learn, taken(pool.scored, certifies), given)
-    return measured(pool, done, taken(pool.scored, ~certifies))
-
-
-def taken(scored: Scored, chosen: NDArray[np.bool_]) -> Scored:
-    """Return some of the photos."""
-    scores, unseen = (
-        Scores(**{field.name: getattr(one, field.name)[chosen] for field in fields(Scores)})
-        for one in (scored.scores, scored.unseen)
+    done = certified_from_scores(
+        pool.material, pool.mix, pool.learn, pool.scored.take(np.flatnonzero(certifies)), given
     )
-    return Scored(scored.photos.take(np.flatnonzero(chosen)), scores, unseen)
+    return measured(pool, done, pool.scored.take(np.flatnonzero(~certifies)))
 
 
 def measured(pool: Pool, done: Certified, fresh: Scored) -> dict[str, float]:

@@ -31,11 +31,11 @@ from calibration.growth.rehearsal import narrowed
 from calibration.growth.trial import Outcome
 from calibration.growth.workshop import Place, settings_of, workshop
 from calibration.photos.catalogue import read_catalogue
-from calibration.photos.material import Material, joined
+from calibration.photos.material import Material
+from calibration.photos.photoset import joined
 from calibration.report.screen import Screen
 from calibration.report.values import find
 from calibration.rules.allowance import class_infos
-from calibration.rules.scores import scores_from_embeddings
 from calibration.space.head import Discriminant, Rows, embed
 from calibration.space.table import table_from_embeddings
 from edge import lookup
@@ -147,8 +147,8 @@ def _right_of(material: Material, asked: NDArray[np.bool_], rows: Rows, settings
     head = Discriminant.of(rows, taught.rows, taught.labels).head(rows, settings.dimension, settings.seed)
     table = table_from_embeddings(embed(head, rows, taught.rows), taught.labels, settings.prototypes)
     test = material.test.take(np.flatnonzero(asked[material.test.labels]))
-    scores = scores_from_embeddings(lookup.index_from_table(table), embed(head, rows, test.rows), test.labels)
-    return scores.correct.astype(np.float64)
+    best = lookup.similarities(lookup.index_from_table(table), embed(head, rows, test.rows)).argmax(axis=1)
+    return (best == test.labels).astype(np.float64)
 
 
 def _by_class(

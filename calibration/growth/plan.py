@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from calibration.fit import Settings
 from calibration.growth.compressed import Space
-from calibration.growth.rehearsal import Rehearsal, Scored, narrowed, rehearse
+from calibration.growth.rehearsal import Rehearsal, narrowed, rehearse
 from calibration.growth.trial import accepted_photos
 from calibration.photos.material import Material
+from calibration.rules.lesson import Scored
 from calibration.rules.scores import Scores
 from calibration.rules.twins import TwinPair, twins_from_scores
 from edge.build_folder import InputSpec

@@ -10,12 +10,12 @@ Limits: with fewer than two products or no certifying photo nothing can be measu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.fit import Settings
+from calibration.fit import Settings, mix_for
 from calibration.growth.compressed import Space
 from calibration.photos.material import Material
 from calibration.photos.mix import Mix, mix_of, photo_weights
@@ -23,7 +23,8 @@ from calibration.photos.photoset import NONE, Photoset, joined
 from calibration.photos.splits import CERTIFY, FIT, folds, split
 from calibration.rules.confidence_fit import confidence_from_scores
 from calibration.rules.detector import BASELINE
-from calibration.rules.scores import Scores, join, nothing, scores_from_embeddings
+from calibration.rules.lesson import Scored
+from calibration.rules.scores import join, nothing, scores_from_embeddings
 from calibration.rules.twins import TwinPair, twins_from_scores
 from calibration.rules.unseen import Unseen, class_folds, unseen_scores
 from calibration.space.head import Discriminant, embed
@@ -33,23 +34,9 @@ from edge import lookup, ood
 from edge.parameters import ConfidenceModel, OodModel
 from edge.types import Embeddings
 
-__all__ = ["Rehearsal", "Scored", "narrowed", "rehearse", "resplit", "restricted", "rows_of"]
+__all__ = ["Rehearsal", "narrowed", "rehearse", "resplit", "restricted"]
 
 TEMPERATURE = 0.1  # of detectors, none of which reads it here
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """Photos, what the lookup says about them, and what it would say if their products were not enrolled."""
-
-    photos: Photoset
-    scores: Scores
-    unseen: Scores
-
-    def take(self, chosen: NDArray[np.intp]) -> Scored:
-        """Return some of the photos, by position, with repetitions."""
-        unseen = rows_of(self.unseen, chosen) if len(self.unseen) else self.unseen
-        return Scored(self.photos.take(chosen), rows_of(self.scores, chosen), unseen)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +114,7 @@ def rehearse(material: Material, space: Space, settings: Settings) -> Rehearsal 
     fresh = joined([material.certify, material.test])
     pool, centres, prototypes = _enrol_and_score(material, space, taught, fresh, settings)
     learn = _learn(material, space, settings)
-    mix = _mix(material, settings.weighted)
+    mix = mix_for(material, settings)
     weight = photo_weights(mix.share, learn.scores.true)
     return Rehearsal(
         material=material,
@@ -165,19 +152,6 @@ def restricted(rehearsal: Rehearsal, kept: NDArray[np.bool_]) -> Rehearsal:
         pool=shown(rehearsal.pool),
         confidence=confidence_from_scores(learn.scores, weight, len(kept)),
     )
-
-
-def rows_of(scores: Scores, chosen: NDArray[np.intp]) -> Scores:
-    """Return the scores of some photos, by position."""
-    return Scores(**{f.name: getattr(scores, f.name)[chosen] for f in fields(Scores)})
-
-
-def _mix(material: Material, weighted: bool) -> Mix:
-    """Return the mix as `calibration.fit` takes it."""
-    on_sale = np.array([product.status != "discontinued" for product in material.products])
-    weight = np.array([product.weight for product in material.products])
-    wanted = np.where(on_sale, weight if weighted else 1.0, 0.0)
-    return mix_of(wanted, np.bincount(material.certify.labels, minlength=len(on_sale)))
 
 
 def _enrol_and_score(

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.fit import Settings
-from calibration.growth.rehearsal import Rehearsal, Scored
+from calibration.growth.rehearsal import Rehearsal
 from calibration.photos.mix import photo_weights
 from calibration.photos.photoset import joined
 from calibration.rules.allowance import Allowance, accepted
 from calibration.rules.detector import BASELINE
+from calibration.rules.lesson import Scored
 from calibration.rules.ood_fit import ood_from_scores
 from calibration.rules.quality import quality_from_photos
 from calibration.rules.thresholds import Evidence, GroupCut, groups_from_tiers, thresholds_from_scores

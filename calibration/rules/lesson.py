@@ -42,7 +42,12 @@ class Scored:
 
     photos: Photoset
     scores: Scores
-    unseen: Scores
+    unseen: Scores  # empty where nothing was simulated
+
+    def take(self, chosen: NDArray[np.intp]) -> Scored:
+        """Return some of the photos, by position, with repetitions."""
+        unseen = self.unseen.take(chosen) if len(self.unseen) else self.unseen
+        return Scored(self.photos.take(chosen), self.scores.take(chosen), unseen)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

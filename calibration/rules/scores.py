@@ -49,6 +49,10 @@ class Scores:
         """Return how many classes lie within `gap` of the best, (N,), counted up to DEPTH."""
         return np.asarray((self.top >= self.similarity[:, None] - np.float32(gap)).sum(axis=1), np.int64)
 
+    def take(self, chosen: NDArray[np.intp]) -> Scores:
+        """Return the rows of some photos, by position, with repetitions."""
+        return Scores(**{f.name: getattr(self, f.name)[chosen] for f in fields(Scores)})
+
     def renumbered(self, classes: NDArray[np.intp]) -> Scores:
         """Return the scores with best class c called `classes[c]`, of photos whose products are not enrolled."""
         nobody = np.full(len(self), NONE, np.int32)
@@ -71,9 +75,7 @@ def join(parts: list[Scores]) -> Scores:
 
 def in_order(parts: list[Scores], positions: NDArray[np.intp]) -> Scores:
     """Return the rows of all parts, row i moved to `positions[i]`, a permutation."""
-    together = join(parts)
-    back = np.argsort(positions)
-    return Scores(**{f.name: getattr(together, f.name)[back] for f in fields(Scores)})
+    return join(parts).take(np.argsort(positions))
 
 
 def nothing() -> Scores:
