@@ -148,7 +148,7 @@ def _right_of(material: Material, asked: NDArray[np.bool_], rows: Rows, settings
     table = table_from_embeddings(embed(head, rows, taught.rows), taught.labels, settings.prototypes)
     test = material.test.take(np.flatnonzero(asked[material.test.labels]))
     best = lookup.similarities(lookup.index_from_table(table), embed(head, rows, test.rows)).argmax(axis=1)
-    return (best == test.labels).astype(np.float64)
+    return np.asarray(best == test.labels, np.float64)
 
 
 def _by_class(
