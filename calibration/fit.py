@@ -4,10 +4,9 @@
 
 Who may look at what
 - Reference and FIT photos, and augmented copies of them, teach head and prototypes. FIT photos are also scored by heads
-  that did not see them (`calibration.learning`): shape, confidence, twins and the path of cut points come from these
-  scores ("learn").
-- CERTIFY photos choose the detector among a few methods, walk that path, and set unknown threshold and verify set.
-  Nothing else was fitted on them.
+  that did not see them (`calibration.learning`): shape, detector, confidence, twins and the path of cut points come
+  from these scores ("learn").
+- CERTIFY photos walk that path, and set unknown threshold and verify set. Nothing above was fitted on them.
 - Test and unknown photos are not looked at here.
 Every figure is for the stated mix (`calibration.photos.mix`). Products outside the mix are never accepted.
 """
@@ -144,7 +143,7 @@ def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, ste
     learnt = learning.cross_fits(step)
     final = learning.final(learnt, step)
     step("unknown detector")
-    detector, figures = learning.detector(final, settings.false_unknown)
+    detector, figures = learning.detector(learnt, final, settings.false_unknown)
     step("cut points")
     learn, enrolled = learnt.scored(detector.method), final.lesson.enrolled
     twins = twins_from_scores(enrolled.centres, learn.scores)

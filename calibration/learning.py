@@ -2,13 +2,14 @@
 
 A cross-fit teaches with the reference photos and one half of the FIT photos and looks up the other half. Both together
 say, on photos that did not teach: which shape the space should have, at which temperature similarities are likelihoods,
-and (as `scored`) everything that confidence, twins and the path of cut points are fitted on. Then all teaching photos
+which detector finds most of what was taken out, and (as `scored`) everything that confidence, twins and the path of
+cut points are fitted on. Then all teaching photos
 teach, and CERTIFY photos are looked up, in rounds without some products too: near ones first, then whole groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +22,12 @@ from calibration.photos.photoset import Photoset, joined
 from calibration.photos.splits import folds
 from calibration.rules.detector import (
     BASELINE,
+    ByMethod,
     MethodFigure,
     PValues,
     choose,
     figures_from_p_values,
+    joined_p_values,
     p_values_among,
     p_values_from_rounds,
     reports,
@@ -46,12 +49,13 @@ _GROUP_COLUMNS = ("brand", "manufacturer", "family")  # of skus.csv, the first t
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossFits:
-    """What photos that did not teach say; `parts` is empty when there are no FIT photos."""
+    """What photos that did not teach say; `parts` and `groups` are empty when there are no FIT photos."""
 
     shape: Shape
     trials: tuple[Trial, ...]
     temperature: float
     parts: tuple[tuple[Lesson, Parameters], ...]
+    groups: tuple[Round, ...]  # the first part's photos, looked up without whole groups of products
     photos: Photoset  # all of them, in the order of the parts
 
     def scored(self, method: str) -> Scored:
@@ -95,7 +99,7 @@ class Learning:
                 taught.append(self._taught(inside, outside))
         if not taught:
             smallest = Shape(self.most_dimensions, 1)
-            return CrossFits(smallest, (), temperature_from_scores(nothing(), np.zeros(0)), (), material.fit)
+            return CrossFits(smallest, (), temperature_from_scores(nothing(), np.zeros(0)), (), (), material.fit)
         step("shape")
         fresh = joined([part.fresh for part in taught])
         weights = [photo_weights(self.share, fresh.labels)[at] for at in _slices(taught)]
@@ -106,7 +110,8 @@ class Learning:
         )
         temperature = self._temperature(taught, shape)
         parts = tuple(self._lesson(part, shape, temperature) for part in taught)
-        return CrossFits(shape, trials, temperature, parts, fresh)
+        groups = tuple(self._unseen(taught[0], shape, temperature).rounds(taught[0].fresh, self._groups()))
+        return CrossFits(shape, trials, temperature, parts, groups, fresh)
 
     def final(self, learnt: CrossFits, step: Callable[[str], None]) -> Final:
         """Teach with everything that may teach, at the shape that was chosen."""
@@ -114,28 +119,34 @@ class Learning:
         material = self.material
         taught = self._taught(material.teaching, material.certify, learnt.shape.dimension)
         lesson, parameters = self._lesson(taught, learnt.shape, learnt.temperature)
-        fold = group_folds([_group(product) for product in material.products], self.seed)
         unseen = self._unseen(taught, learnt.shape, learnt.temperature)
-        return Final(lesson, parameters, tuple(unseen.rounds(material.certify, fold)))
+        return Final(lesson, parameters, tuple(unseen.rounds(material.certify, self._groups())))
 
-    def detector(self, final: Final, budget: float) -> tuple[OodModel, tuple[MethodFigure, ...]]:
-        """Return the detector that was chosen, without a threshold, and what every method does at its budget."""
-        labels, skus = self.material.certify.labels, [product.sku for product in self.material.products]
-        weights = photo_weights(self.share, labels)
-        kinds: dict[str, Mapping[str, PValues]] = {}
-        for kind, rounds in (("near", final.lesson.rounds), ("brands", final.groups)):
-            if rounds:
-                kinds[kind] = p_values_from_rounds(rounds, labels, weights)
+    def detector(self, learnt: CrossFits, final: Final, budget: float) -> tuple[OodModel, tuple[MethodFigure, ...]]:
+        """Return the detector, without a threshold, and what every method does at its budget.
+
+        FIT photos of one half of the products choose, CERTIFY photos of the other half are shown.
+        """
+        skus = [product.sku for product in self.material.products]
         table = final.lesson.enrolled.table
         sizes = (len(skus), *table.prototypes.shape)
-        method = choose(kinds, skus, budget, sizes) if kinds else BASELINE
-        shown = reports(skus)
-        held_out: dict[str, Mapping[str, PValues]] = {
-            kind: {name: one.of(shown) for name, one in found.items()} for kind, found in kinds.items()
-        }
-        held_out.update(self._shown(final, weights))
+        near = [self._tried(part.rounds, part.fresh) for part, _ in learnt.parts]
+        brands = [self._tried(learnt.groups, learnt.parts[0][0].fresh)] if learnt.groups else []
+        method = choose({"near": joined_p_values(near), "brands": joined_p_values(brands)}, skus, budget, sizes)
+        certify, shown = final.lesson.fresh, reports(skus)
+        held_out: dict[str, Mapping[str, PValues]] = {}
+        for kind, rounds in (("near", final.lesson.rounds), ("brands", final.groups)):
+            if rounds:
+                held_out[kind] = {name: one.of(shown) for name, one in self._tried(rounds, certify).items()}
+        held_out.update(self._shown(final, photo_weights(self.share, certify.labels)))
         figures = figures_from_p_values(held_out, method, sizes, self.seed)
         return OodModel(method, np.inf, budget, parameters_of(method, final.parameters)), figures
+
+    def _tried(self, rounds: Sequence[Round], photos: Photoset) -> ByMethod:
+        return p_values_from_rounds(rounds, photos.labels, photo_weights(self.share, photos.labels))
+
+    def _groups(self) -> NDArray[np.int64]:
+        return group_folds([_group(product) for product in self.material.products], self.seed)
 
     def _shown(self, final: Final, weights: NDArray[np.float64]) -> dict[str, Mapping[str, PValues]]:
         """Return the p-values of shifted photos and of the catalogue's unknown things, which choose nothing."""

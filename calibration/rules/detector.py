@@ -2,12 +2,13 @@
 
 Protocol (OpenOOD's rules, arXiv 2306.09301, on the catalogue's own products)
 - In each round some products are out of table and head (`calibration.rules.unseen`); their photos are unknown, the
-  certifying photos of the others are known. Look-alikes (kind `near`: every FOLDS-th product is out, its sisters stay)
-  and new brands (kind `brands`: whole groups are out) are told apart. Every product is out once per kind.
+  photos of the others that did not teach are known. Look-alikes (kind `near`: every FOLDS-th product is out, its
+  sisters stay) and new brands (kind `brands`: whole groups are out) are told apart. Every product is out once per kind.
 - A photo's score becomes a conformal p-value against the known photos of its round, so rounds with other heads can be
   put together, and `detected` at a budget a is the share of unknown photos with p <= a: the guarantee is on the known.
-- Products are halved by the sha256 of their SKU: one half chooses the method, the other half gives the figures, with
-  intervals by a bootstrap over products (more photos of a product say little more about it).
+- Products are halved by the sha256 of their SKU: FIT photos of one half choose the method, CERTIFY photos of the other
+  half give the figures, so that what certifies chose nothing, with intervals by a bootstrap over products (more photos
+  of a product say little more about it).
 - Methods that cost more than MAX_OPERATIONS a crop or MAX_BYTES of memory are shown and not offered. The baseline stays
   unless another method is better by WORTH at the budget, on the mean of the kinds.
 Photos of unknown things and darkened, blurred, compressed photos of known ones (kind `shifted`: they are known, what is
@@ -34,12 +35,14 @@ from edge.types import Embeddings
 __all__ = [
     "BASELINE",
     "BUDGETS",
+    "ByMethod",
     "Interval",
     "KindFigure",
     "MethodFigure",
     "PValues",
     "choose",
     "figures_from_p_values",
+    "joined_p_values",
     "p_values",
     "p_values_among",
     "p_values_from_rounds",
@@ -193,6 +196,11 @@ def reports(skus: Sequence[str]) -> NDArray[np.bool_]:
 def _offered(name: str, sizes: Sizes) -> bool:
     method = METHODS[name]
     return method.operations(*sizes) <= MAX_OPERATIONS and 4 * method.held_values(*sizes) <= MAX_BYTES
+
+
+def joined_p_values(parts: Sequence[ByMethod]) -> ByMethod:
+    """Return the p-values of all parts together, by method."""
+    return {name: _joined([part[name] for part in parts]) for name in METHODS}
 
 
 def _joined(parts: list[PValues]) -> PValues:

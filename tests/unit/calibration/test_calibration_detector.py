@@ -113,7 +113,7 @@ def test_a_fit_tells_strangers_kind_by_kind() -> None:
     learning = Learning(given_material, world.rows(), 24, 2, np.full(60, 1 / 60), 0)
     learnt = learning.cross_fits(quiet)
     final = learning.final(learnt, quiet)
-    model, figures = learning.detector(final, 0.05)
+    model, figures = learning.detector(learnt, final, 0.05)
     assert model.method in METHODS
     assert sum(figure.chosen for figure in figures) == 1
     chosen = next(figure for figure in figures if figure.chosen)
