@@ -20,7 +20,6 @@ import ctypes
 import io
 import os
 import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -113,7 +112,7 @@ def _worked(order: CatalogueOrder, out: Path, jobs: Sequence[tuple[str, int, int
     context = get_context("spawn")
     stop = context.Event()
     with ProcessPoolExecutor(workers, context, _begin_worker, (stop, os.getpid())) as pool:
-        with _deaf_to_interrupts():  # inherited: a Ctrl-C goes to all processes, and this one tells the others
+        with _interrupts_held():  # inherited: a Ctrl-C goes to all processes, and this one tells the others
             results = [pool.submit(_write_job, order, out, job) for job in jobs]
         try:
             for result in results:
@@ -127,16 +126,13 @@ def _worked(order: CatalogueOrder, out: Path, jobs: Sequence[tuple[str, int, int
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Ignore SIGINT in the block and in the processes that it starts."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _interrupts_held() -> Iterator[None]:
+    """Hold SIGINT back in the block, for good in the processes that it starts; one that came meanwhile is not lost."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, old)
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def _begin_worker(stop: Event, parent: int) -> None:
@@ -144,6 +140,7 @@ def _begin_worker(stop: Event, parent: int) -> None:
     global _stop  # noqa: PLW0603  # an initializer has no other way to hand something to the jobs
     _stop = stop
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
