@@ -49,7 +49,7 @@ def bundle_in_memory(build: BuildFolder, fitted: Fitted, material: Material, set
         promise=promise_of(fitted, settings),
     )
     nothing = np.zeros((0, build.info.input.height_px, build.info.input.width_px, 3), np.uint8)
-    golden = Golden(nothing, np.zeros((0, fitted.head.dimension), np.float32))
+    golden = Golden(nothing, np.zeros((0, fitted.head.dimension + 1), np.float32))
     return Bundle("", Path(), info, build.graph, class_infos(material), fitted.table, fitted.rules, golden)
 
 
@@ -57,12 +57,12 @@ def write(out: Path, bundle: Bundle, fitted: Fitted, material: Material, rows: R
     """Write the bundle to `out`; raises InputError, EngineError, PublishError."""
     crops, features = _golden(bundle, material, rows)
     with write_bundle(out, bundle.info) as folder:
-        append_head(bundle.graph, fitted.head, folder / ENGINE_GRAPH)
+        append_head(bundle.graph, fitted.head, fitted.expectation, folder / ENGINE_GRAPH)
         with open_engine(
             bundle.info.engine, folder / ENGINE_GRAPH, EngineSpec(max_batch=bundle.info.max_batch)
         ) as engine:
-            embeddings = _checked(engine, crops, features, fitted)
-        write_parameters(folder, bundle.classes, bundle.table, bundle.rules, Golden(crops, embeddings))
+            made = _checked(engine, crops, features, fitted)
+        write_parameters(folder, bundle.classes, bundle.table, bundle.rules, Golden(crops, made))
         (folder / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(values), indent=1))
         (folder / REPORT_PAGE).write_text(page_from_values(values, f"Bundle {out.name}"), encoding="utf-8")
 
@@ -84,7 +84,7 @@ def _golden(bundle: Bundle, material: Material, rows: Rows) -> tuple[Crops, np.n
 
 def _checked(engine: Engine, crops: Crops, features: np.ndarray[Any, np.dtype[np.float32]], fitted: Fitted) -> Any:
     parts = [
-        check_head_graph(engine, crops[at : at + engine.max_batch], features[at : at + engine.max_batch], fitted.head)
-        for at in range(0, len(crops), engine.max_batch)
+        check_head_graph(engine, crops[part], features[part], fitted.head, fitted.expectation)
+        for part in (slice(at, at + engine.max_batch) for at in range(0, len(crops), engine.max_batch))
     ]
     return np.concatenate(parts)

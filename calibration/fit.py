@@ -1,11 +1,12 @@
 """From photos with features to everything the device obeys: the only file that knows the order of the fits.
 
-    shape -> head -> prototypes -> unknown detector -> confidence -> quality -> twins -> accept cut points -> verify
+    shape -> head -> prototypes -> expected similarity -> unknown detector -> confidence -> quality -> twins -> accept
+    cut points -> verify
 
 Who may look at what
 - Reference and FIT photos, and augmented copies of them, teach head and prototypes. FIT photos are also scored by heads
-  that did not see them (`calibration.learning`): shape, detector, confidence, twins and the path of cut points come
-  from these scores ("learn").
+  that did not see them (`calibration.learning`): shape, expected similarity, detector, confidence, twins and the path
+  of cut points come from these scores ("learn").
 - CERTIFY photos walk that path, and set unknown threshold and verify set. Nothing above was fitted on them.
 - Test and unknown photos are not looked at here.
 Every figure is for the stated mix (`calibration.photos.mix`). Products outside the mix are never accepted.
@@ -33,13 +34,15 @@ from calibration.rules.quality import quality_from_photos
 from calibration.rules.thresholds import Evidence, GroupCut, Targets, groups_from_tiers, thresholds_from_scores
 from calibration.rules.twins import TwinPair, lookalikes_of, twin_index, twins_from_scores
 from calibration.rules.verify_fit import VerifyRule, verify_from_scores
+from calibration.space.expected import Expectation
 from calibration.space.head import Head, Rows
 from calibration.space.shape import Trial
 from calibration.space.table import agreement
 from edge.build_folder import InputSpec
 from edge.bundle import Rules
+from edge.engine_row import join_rows
 from edge.parameters import OodModel, PrototypeTable
-from edge.types import Embeddings
+from edge.types import Embeddings, EngineRows
 
 __all__ = [
     "Alternative",
@@ -81,6 +84,7 @@ class Fitted:
     """Everything that was fitted, and what the CERTIFY photos say about it."""
 
     head: Head
+    expectation: Expectation
     table: PrototypeTable
     rules: Rules
     mix: Mix
@@ -92,7 +96,7 @@ class Fitted:
     reliability: Reliability
     trials: tuple[Trial, ...]
     detectors: tuple[MethodFigure, ...]
-    certify_embeddings: Embeddings
+    certify_rows: EngineRows
     int8_agreement: float
 
 
@@ -152,6 +156,7 @@ def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, ste
     right = done.evidence.scores.correct
     return Fitted(
         head=enrolled.head,
+        expectation=learnt.expectation,
         table=enrolled.table,
         rules=rules_of(done.allowance, done.cuts, done.verify, material, mix),
         mix=mix,
@@ -165,7 +170,7 @@ def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, ste
         reliability=reliability(done.evidence.confidence, right, done.evidence.weight, settings.seed),
         trials=learnt.trials,
         detectors=figures,
-        certify_embeddings=final.lesson.found,
+        certify_rows=join_rows(final.lesson.found, final.lesson.expected),
         int8_agreement=agreement(final.lesson.found, enrolled.prototypes, enrolled.table),
     )
 

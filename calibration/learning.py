@@ -2,9 +2,9 @@
 
 A cross-fit teaches with the reference photos and one half of the FIT photos and looks up the other half. Both together
 say, on photos that did not teach: which shape the space should have, at which temperature similarities are likelihoods,
-which detector finds most of what was taken out, and (as `scored`) everything that confidence, twins and the path of
-cut points are fitted on. Then all teaching photos
-teach, and CERTIFY photos are looked up, in rounds without some products too: near ones first, then whole groups.
+how near a photo should be to its own product, which detector finds most of what was taken out, and (as `scored`)
+everything that confidence, twins and the path of cut points are fitted on. Then all teaching photos teach, and CERTIFY
+photos are looked up, in rounds without some products too: near ones first, then whole groups.
 """
 
 from __future__ import annotations
@@ -32,15 +32,25 @@ from calibration.rules.detector import (
     p_values_from_rounds,
     reports,
 )
+from calibration.rules.expected_fit import Residuals, expected_parameters, no_expectation
 from calibration.rules.lesson import Lesson, Scored, Taught
 from calibration.rules.ood_parameters import parameters_from_photos, parameters_of, temperature_from_scores
 from calibration.rules.scores import join, nothing, scores_from_embeddings
+from calibration.rules.twins import lookalikes_of
 from calibration.rules.unseen import Round, Unseen, class_folds, group_folds
+from calibration.space.expected import (
+    Expectation,
+    Regression,
+    expectation_from_parts,
+    expected_of,
+    flat_expectation,
+)
 from calibration.space.head import Rows, embed
 from calibration.space.shape import Shape, Trial, shape_from_trials
 from edge import lookup, ood
 from edge.ood.method import Parameters
 from edge.parameters import OodModel
+from edge.types import Expected
 
 __all__ = ["CrossFits", "Final", "Learning"]
 
@@ -54,6 +64,8 @@ class CrossFits:
     shape: Shape
     trials: tuple[Trial, ...]
     temperature: float
+    expectation: Expectation
+    fitted: Parameters  # of the detectors, on similarities of photos that did not teach
     parts: tuple[tuple[Lesson, Parameters], ...]
     groups: tuple[Round, ...]  # the first part's photos, looked up without whole groups of products
     photos: Photoset  # all of them, in the order of the parts
@@ -72,6 +84,7 @@ class Final:
 
     lesson: Lesson
     parameters: Parameters
+    expectation: Expectation
     groups: tuple[Round, ...]
 
 
@@ -99,7 +112,9 @@ class Learning:
                 taught.append(self._taught(inside, outside))
         if not taught:
             smallest = Shape(self.most_dimensions, 1)
-            return CrossFits(smallest, (), temperature_from_scores(nothing(), np.zeros(0)), (), (), material.fit)
+            flat = flat_expectation(self.rows.dimension, 0.0)
+            temperature = temperature_from_scores(nothing(), np.zeros(0))
+            return CrossFits(smallest, (), temperature, flat, no_expectation(), (), (), material.fit)
         step("shape")
         fresh = joined([part.fresh for part in taught])
         weights = [photo_weights(self.share, fresh.labels)[at] for at in _slices(taught)]
@@ -109,9 +124,23 @@ class Learning:
             self.most_prototypes,
         )
         temperature = self._temperature(taught, shape)
-        parts = tuple(self._lesson(part, shape, temperature) for part in taught)
-        groups = tuple(self._unseen(taught[0], shape, temperature).rounds(taught[0].fresh, self._groups()))
-        return CrossFits(shape, trials, temperature, parts, groups, fresh)
+        parts = [self._lesson(part, shape, temperature) for part in taught]
+        groups = self._unseen(taught[0], shape, temperature).rounds(taught[0].fresh, self._groups())
+        step("expected similarity")
+        expectation, expected, fitted = self._expected([lesson for lesson, _ in parts])
+        return CrossFits(
+            shape=shape,
+            trials=trials,
+            temperature=temperature,
+            expectation=expectation,
+            fitted=fitted,
+            parts=tuple(
+                (lesson.with_expected(usual, fitted), {**parameters, **fitted})
+                for (lesson, parameters), usual in zip(parts, expected, strict=True)
+            ),
+            groups=tuple(one.with_expected(expected[0], fitted) for one in groups),
+            photos=fresh,
+        )
 
     def final(self, learnt: CrossFits, step: Callable[[str], None]) -> Final:
         """Teach with everything that may teach, at the shape that was chosen."""
@@ -120,7 +149,15 @@ class Learning:
         taught = self._taught(material.teaching, material.certify, learnt.shape.dimension)
         lesson, parameters = self._lesson(taught, learnt.shape, learnt.temperature)
         unseen = self._unseen(taught, learnt.shape, learnt.temperature)
-        return Final(lesson, parameters, tuple(unseen.rounds(material.certify, self._groups())))
+        expected = expected_of(learnt.expectation, self.rows, material.certify.rows)
+        return Final(
+            lesson=lesson.with_expected(expected, learnt.fitted),
+            parameters={**parameters, **learnt.fitted},
+            expectation=learnt.expectation,
+            groups=tuple(
+                one.with_expected(expected, learnt.fitted) for one in unseen.rounds(material.certify, self._groups())
+            ),
+        )
 
     def detector(self, learnt: CrossFits, final: Final, budget: float) -> tuple[OodModel, tuple[MethodFigure, ...]]:
         """Return the detector, without a threshold, and what every method does at its budget.
@@ -155,12 +192,13 @@ class Learning:
         for kind in sorted(set(material.unknown.kinds)):
             chosen = np.array([i for i, name in enumerate(material.unknown.kinds) if name == kind], np.intp)
             kinds[f"unknown/{kind}"] = (material.unknown.take(chosen), np.arange(len(chosen)))
-        known = (lesson.found, weights)
+        known = ((lesson.found, lesson.expected), weights)
         found = {}
         for kind, (photos, owner) in kinds.items():
             if len(photos) and len(lesson.found):
                 things = embed(lesson.enrolled.head, self.rows, photos.rows)
-                found[kind] = p_values_among((lesson.enrolled.table, final.parameters), known, (things, owner))
+                seen = (things, expected_of(final.expectation, self.rows, photos.rows))
+                found[kind] = p_values_among((lesson.enrolled.table, final.parameters), known, (seen, owner))
         return found
 
     def _taught(self, teach: Photoset, fresh: Photoset, most: int | None = None) -> Taught:
@@ -175,6 +213,32 @@ class Learning:
         lesson = Lesson.of(taught, shape, self._unseen(taught, shape, temperature), fold)
         embeddings = lesson.enrolled.embeddings
         return lesson, parameters_from_photos(embeddings, taught.taught.labels, temperature)
+
+    def _expected(self, lessons: Sequence[Lesson]) -> tuple[Expectation, list[Expected], Parameters]:
+        """Return how near a photo should be to its own product; for each lesson's photos, as the others teach it; and
+        what detectors need to know about it.
+        """
+        baseline = OodModel(BASELINE, 0.0, 0.0)
+        scored = [lesson.scored(baseline) for lesson in lessons]
+        weights = [photo_weights(self.share, one.scores.true) for one in scored]
+        right = [weight * one.scores.correct for one, weight in zip(scored, weights, strict=True)]
+        regressions = [
+            Regression(one.photos.rows, one.scores.similarity, weight)
+            for one, weight in zip(scored, right, strict=True)
+        ]
+        expectation, crossed = expectation_from_parts(self.rows, regressions)
+        expected = [expected_of(other, self.rows, one.photos.rows) for other, one in zip(crossed, scored, strict=True)]
+        together = np.concatenate(expected)
+        known = Residuals(join([one.scores for one in scored]).similarity, together, np.concatenate(right))
+        unseen = Residuals(np.zeros(0, np.float32), together[:0], np.zeros(0))
+        if all(len(one.unseen) for one in scored):
+            lookalike = [
+                weight * lookalikes_of(lesson.enrolled.centres)[one.scores.true]
+                for lesson, one, weight in zip(lessons, scored, weights, strict=True)
+            ]
+            similarity = join([one.unseen for one in scored]).similarity
+            unseen = Residuals(similarity, together, np.concatenate(lookalike))
+        return expectation, expected, expected_parameters(known, unseen)
 
     def _temperature(self, taught: list[Taught], shape: Shape) -> float:
         """Return the temperature of the fresh photos' similarities at this shape."""

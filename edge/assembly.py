@@ -38,12 +38,12 @@ def engine_of(bundle: Bundle, threads: int) -> Iterator[Engine]:
 def _refuse_other_embeddings(bundle: Bundle, engine: Engine) -> None:
     """Embed the golden crops, one at a time: a whole batch would hold memory that a camera may never need."""
     made = (engine.input_height_px, engine.input_width_px, engine.dimension)
-    expected = (bundle.info.input.height_px, bundle.info.input.width_px, bundle.info.dimension)
+    expected = (bundle.info.input.height_px, bundle.info.input.width_px, bundle.info.dimension + 1)
     if made != expected:
         raise BundleError(
-            f"{bundle.graph}: height, width and dimension are {made}, expected {expected}; calibrate again"
+            f"{bundle.graph}: height, width and values a crop are {made}, expected {expected}; calibrate again"
         )
-    for crop, golden in zip(bundle.golden.crops, bundle.golden.embeddings, strict=True):
+    for crop, golden in zip(bundle.golden.crops, bundle.golden.rows, strict=True):
         cosine = float(engine.embed(crop[None])[0] @ golden)
         if not cosine >= MIN_GOLDEN_COSINE:
             found = f"a golden crop comes out with cosine {cosine:.4f} to what calibration saw"

@@ -1,11 +1,11 @@
 """The bundle: everything a device needs to decide, in one sealed folder; writer and reader in one file.
 
     manifest.json   schema, id, sha256 and size of each file, what the bundle requires, what it promises
-    engine.onnx     uint8 crops in, unit embeddings out (the head is inside)
+    engine.onnx     uint8 crops in, unit rows out (`edge.engine_row`; the head is inside)
     table.npz       int8 prototypes with their scale and owners
     rules.npz       confidence, cut points per class, unknown threshold, quality limits
     classes.json    the products, in the order of every per-class array
-    golden.npz      a few crops and the embeddings they gave when the bundle was made
+    golden.npz      a few crops and the rows that the engine gave for them when the bundle was made
     report.json     the figures of calibration; report.html is the same for people
 
 Everything is verified (`edge.sealed`) before anything is parsed, and every array is checked for shape, dtype and finite
@@ -31,7 +31,7 @@ from edge.build_folder import InputSpec
 from edge.errors import BundleError
 from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, PrototypeTable, QualityLimits
 from edge.sealed import open_sealed, write_sealed
-from edge.types import Crops, Embeddings
+from edge.types import Crops, EngineRows
 
 __all__ = [
     "ENGINE_GRAPH",
@@ -47,7 +47,7 @@ __all__ = [
     "write_parameters",
 ]
 
-KIND, SCHEMA = "bundle", 1
+KIND, SCHEMA = "bundle", 2
 ENGINE_GRAPH = "engine.onnx"
 _OOD = "ood_parameter_"  # the names of a detector's own arrays begin so
 TABLE, RULES, CLASSES, GOLDEN = "table.npz", "rules.npz", "classes.json", "golden.npz"
@@ -76,7 +76,8 @@ class BundleInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The manifest content of a bundle. `promise` holds the targets that calibration certified, and for which mix.
 
     A bundle that was changed since its calibration names the id of the bundle before (`parent`), every change, oldest
-    first, and the `near` pairs from which twins follow that calibration did not find.
+    first, and the `near` pairs from which twins follow that calibration did not find. `dimension` is that of an
+    embedding; a row of the engine has one value more.
     """
 
     engine: str
@@ -94,10 +95,10 @@ class BundleInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Golden:
-    """Crops with the embeddings they gave when the bundle was made: a device that differs must not decide."""
+    """Crops with the engine's rows when the bundle was made: a device that differs must not decide."""
 
     crops: Crops
-    embeddings: Embeddings
+    rows: EngineRows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,14 +138,14 @@ def write_parameters(
     """Write table, rules, classes and golden crops into the folder of `write_bundle`."""
     (folder / CLASSES).write_bytes(msgspec.json.format(msgspec.json.encode(classes), indent=1))
     np.savez(folder / TABLE, prototypes=table.prototypes, scale=np.float64(table.scale), owners=table.owners)
-    np.savez(folder / GOLDEN, crops=golden.crops, embeddings=golden.embeddings)
+    np.savez(folder / GOLDEN, crops=golden.crops, rows=golden.rows)
     confidence, cuts, ood, quality = rules.confidence, rules.cuts, rules.ood, rules.quality
     np.savez(
         folder / RULES,
         confidence=np.array([confidence.similarity_weight, confidence.margin_weight, confidence.bias]),
         class_offset=confidence.class_offset,
         accept_confidence=cuts.accept_confidence,
-        accept_similarity=cuts.accept_similarity,
+        accept_strangeness=cuts.accept_strangeness,
         verify_confidence=cuts.verify_confidence,
         source=np.array(cuts.source, dtype="U16"),
         twin=cuts.twin,
@@ -212,7 +213,7 @@ def _read_rules(path: Path, info: BundleInfo) -> Rules:
     gap, error, largest = arrays.finite("verify_set", (3,))
     cuts = Cuts(
         accept_confidence=arrays.take("accept_confidence", np.float32, shape),
-        accept_similarity=arrays.take("accept_similarity", np.float32, shape),
+        accept_strangeness=arrays.take("accept_strangeness", np.float32, shape),
         verify_confidence=arrays.take("verify_confidence", np.float32, shape),
         source=tuple(str(s) for s in arrays.take("source", np.dtype("U16"), shape)),
         twin=arrays.index("twin", info.classes),
@@ -231,7 +232,7 @@ def _read_rules(path: Path, info: BundleInfo) -> Rules:
 def _read_golden(path: Path, info: BundleInfo) -> Golden:
     arrays = _Arrays(path)
     crops = arrays.take("crops", np.uint8, (None, info.input.height_px, info.input.width_px, 3))
-    return Golden(crops, arrays.take("embeddings", np.float32, (len(crops), info.dimension)))
+    return Golden(crops, arrays.take("rows", np.float32, (len(crops), info.dimension + 1)))
 
 
 class _Arrays:

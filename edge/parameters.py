@@ -1,7 +1,8 @@
 """What calibration fitted and the device obeys: frozen arrays, one structure per stage, one row per class.
 
 C classes (SKUs), K prototypes, D dimensions of the embedding. The order of the classes is that of `ClassInfo` in the
-bundle. Every per-class array has shape (C,); a value that must never be reached is +inf, never NaN.
+bundle. Every per-class array has shape (C,); a value that must never be reached is +inf (-inf for an upper
+limit), never NaN.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Cuts:
     """
 
     accept_confidence: NDArray[np.float32]  # (C,)
-    accept_similarity: NDArray[np.float32]  # (C,)
+    accept_strangeness: NDArray[np.float32]  # (C,), the largest score of the detector; -inf where nothing is certified
     verify_confidence: NDArray[np.float32]  # (C,)
     source: tuple[str, ...]  # (C,), where the cut points come from: class, tier, global or none
     twin: NDArray[np.int32]  # (C,), index of the product it cannot be told from, or -1

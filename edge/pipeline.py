@@ -14,10 +14,11 @@ import numpy as np
 
 from edge import confidence, lookup, ood, preprocess
 from edge.bundle import Bundle
+from edge.engine_row import split_rows
 from edge.errors import BundleError
 from edge.ports import Engine
 from edge.route import Evidence, Limits, route
-from edge.types import Candidate, Crops, Decision, Embeddings, Image
+from edge.types import Candidate, Crops, Decision, EngineRows, Image
 
 __all__ = ["CANDIDATES", "Batch", "Pipeline"]
 
@@ -65,27 +66,27 @@ class Pipeline:
             sides = tuple(min(image.shape[:2]) for image in some)
             yield Batch(crops, sides, tuple(preprocess.sharpness(crops)))
 
-    def embed(self, batch: Batch) -> Embeddings:
-        """Run the engine: (N, D) unit rows."""
+    def embed(self, batch: Batch) -> EngineRows:
+        """Run the engine: (N, D + 1) unit rows, of which `judge` makes embeddings and expected similarities."""
         return self._engine.embed(batch.crops)
 
-    def judge(self, batch: Batch, embeddings: Embeddings) -> list[Decision]:
-        """Return decisions for a batch and its (N, D) embeddings."""
+    def judge(self, batch: Batch, rows: EngineRows) -> list[Decision]:
+        """Return decisions for a batch and its (N, D + 1) rows."""
         rules = self._bundle.rules
+        embeddings, expected = split_rows(rows)
         scores = lookup.similarities(self._index, embeddings)
         best = lookup.top(scores, CANDIDATES)
         alike = scores[np.arange(len(scores))[:, None], best]
         similarity = alike[:, 0]
         margin = similarity - (alike[:, 1] if alike.shape[1] > 1 else np.float32(-1))
         p_correct = confidence.p_correct(rules.confidence, best[:, 0], similarity, margin).tolist()
-        strange = self._strangeness(scores, embeddings).tolist()
+        strange = self._strangeness(scores, embeddings, expected).tolist()
         within = (scores >= alike[:, :1] - np.float32(rules.cuts.set_gap)).sum(axis=1).tolist()
         size = np.abs(embeddings).sum(axis=1).tolist()
         decisions = []
         for row, (classes, values) in enumerate(zip(best.tolist(), alike.tolist(), strict=True)):
             evidence = Evidence(
                 finite=0.0 < size[row] < math.inf,
-                similarity=values[0],
                 confidence=p_correct[row],
                 ood_score=strange[row],
                 set_size=within[row],
@@ -115,7 +116,7 @@ class Pipeline:
         cuts, rules = self._bundle.rules.cuts, self._bundle.rules
         return Limits(
             accept_confidence=float(cuts.accept_confidence[best]),
-            accept_similarity=float(cuts.accept_similarity[best]),
+            accept_strangeness=float(cuts.accept_strangeness[best]),
             verify_confidence=float(cuts.verify_confidence[best]),
             ood_threshold=rules.ood.threshold,
             max_set=cuts.max_set,

@@ -2,9 +2,9 @@
 
 Invariants, each with a property test
 - A comparison with NaN is false, and every accept condition is written so that false means "not accepted".
-- ACCEPT needs all of: not strange, not discontinued, big and sharp enough, no twin, confidence and similarity at or
-  above the certified cut points of the class.
-- Raising a cut point never turns another route into ACCEPT.
+- ACCEPT needs all of: not strange, not discontinued, big and sharp enough, no twin, confidence at or above
+  and strangeness at or under the certified cut points of the class.
+- A stricter cut point never turns another route into ACCEPT.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ class Evidence:
     """What is known about one crop. `set_size` is the number of products that it may be, at the stated set error."""
 
     finite: bool
-    similarity: float
     confidence: float
     ood_score: float
     set_size: int
@@ -34,7 +33,7 @@ class Limits:
     """The cut points that hold for the best candidate's class."""
 
     accept_confidence: float
-    accept_similarity: float
+    accept_strangeness: float
     verify_confidence: float
     ood_threshold: float
     max_set: int
@@ -78,6 +77,6 @@ def _against_accept(evidence: Evidence, limits: Limits) -> tuple[Reason, ...]:
         reasons.append(Reason.TWIN_PAIR)
     if not evidence.confidence >= limits.accept_confidence:
         reasons.append(Reason.BELOW_ACCEPT)
-    if not evidence.similarity >= limits.accept_similarity:
+    if not evidence.ood_score <= limits.accept_strangeness:
         reasons.append(Reason.TOO_FAR)
     return tuple(reasons)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Image: TypeAlias = NDArray[np.uint8]  # (H, W, 3), BGR as OpenCV reads it
 Crops: TypeAlias = NDArray[np.uint8]  # (N, S_h, S_w, 3), BGR, C-contiguous: the engine's input
 Embeddings: TypeAlias = NDArray[np.float32]  # (N, D), rows of unit length
+EngineRows: TypeAlias = NDArray[np.float32]  # (N, D + 1), rows of unit length: see `edge.engine_row`
+Expected: TypeAlias = NDArray[np.float32]  # (N,), the cosine that such a photo has to its own product
 Similarities: TypeAlias = NDArray[np.float32]  # (N, C) or (N, K), cosine in [-1, 1]; higher is more alike
 
 
@@ -31,10 +33,10 @@ class Route(str, Enum):
 class Reason(str, Enum):
     """Why a decision took its route: the rule that fired, named. At least one in every decision."""
 
-    CERTIFIED = "certified"  # confidence and similarity reach the certified cut points of the class
+    CERTIFIED = "certified"  # confidence and strangeness reach the certified cut points of the class
     BELOW_ACCEPT = "below_accept"  # P(correct) under the accept cut point of the class
     BELOW_VERIFY = "below_verify"  # P(correct) under the verify cut point of the class
-    TOO_FAR = "too_far"  # sure against the others, and yet not near enough to the class
+    TOO_FAR = "too_far"  # sure against the others, and yet too strange to be accepted as the class
     NOT_CERTIFIED = "not_certified"  # the class has no certified accept cut point: it is never accepted
     OOD = "ood"  # stranger than the threshold at the stated false-unknown budget
     TWIN_PAIR = "twin_pair"  # the best candidate has a twin that the backbone cannot tell apart

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge.build_folder import InputSpec
 from edge.bundle import ENGINE_GRAPH, BundleInfo, Golden, Rules, read_bundle, write_bundle, write_parameters
+from edge.engine_row import split_rows
 from edge.engines import EngineSpec, open_engine
 from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, PrototypeTable, QualityLimits
 from edge.types import Image
@@ -36,22 +37,30 @@ def grey(width: int = 96, height: int = 96) -> Image:
     return np.full((height, width, 3), 127, np.uint8)
 
 
-def colour_graph(path: Path, output: str = "embeddings") -> Path:
-    """Write the engine's graph: uint8 (N, 32, 32, 3) -> float32 (N, 48)."""
+def colour_graph(path: Path, output: str = "rows") -> Path:
+    """Write a graph: uint8 (N, 32, 32, 3) -> float32 (N, 48) features, or (N, 49) rows of an engine with a head.
+
+    The expected similarity of such rows is 0.
+    """
     side = SIDE_PX // GRID
     nodes = [
         helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
         helper.make_node("AveragePool", ["nchw"], ["grid"], kernel_shape=[side, side], strides=[side, side]),
         helper.make_node("Flatten", ["grid"], ["flat"]),
-        helper.make_node("Sub", ["flat", "middle"], [output]),
+        helper.make_node("Sub", ["flat", "middle"], ["centred"]),
+        helper.make_node("Pad", ["centred", "pads"], [output]),
     ]
+    more = int(output == "rows")
     graph = helper.make_graph(
         nodes,
         "colours",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", SIDE_PX, SIDE_PX, 3])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", DIMENSION])],
-        [numpy_helper.from_array(np.array(127.0, np.float32), "middle")],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", DIMENSION + more])],
+        [
+            numpy_helper.from_array(np.array(127.0, np.float32), "middle"),
+            numpy_helper.from_array(np.array([0, 0, 0, more], np.int64), "pads"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, path)
@@ -68,7 +77,7 @@ def rules(count: int) -> Rules:
     filled = lambda value: np.full(count, value, np.float32)  # noqa: E731  # three uses, one line
     cuts = Cuts(
         accept_confidence=filled(0.9),
-        accept_similarity=filled(0.8),
+        accept_strangeness=filled(0.2),
         verify_confidence=filled(0.3),
         source=("global",) * count,
         twin=np.full(count, -1, np.int32),
@@ -97,10 +106,11 @@ def write_sample_bundle(path: Path, count: int = 6, changed_rules: Rules | None 
     with write_bundle(path, content) as folder:
         graph = colour_graph(folder / ENGINE_GRAPH)
         with open_engine("onnxruntime", graph, EngineSpec(threads=1, max_batch=count)) as engine:
-            embeddings = engine.embed(crops)
+            rows = engine.embed(crops)
+        embeddings = split_rows(rows)[0]
         scale = float(np.abs(embeddings).max()) / 127
         table = PrototypeTable(np.round(embeddings / scale).astype(np.int8), scale, np.arange(count, dtype=np.int32))
-        golden = Golden(crops[:2], embeddings[:2])
+        golden = Golden(crops[:2], rows[:2])
         write_parameters(folder, classes(count), table, changed_rules or rules(count), golden)
     return path
 

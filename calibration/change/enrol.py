@@ -3,13 +3,14 @@
 What it gets
 - Prototypes like every other product (`calibration.space.table`), at most as many as the bundle has for one product, in
   the table's own scale: no other row changes. A row with a component beyond the range of int8 is bent into it, and
-  named; refused where it then points elsewhere (MIN_ROW_COSINE) or falls short of unit length (MIN_ROW_LENGTH).
-- The strictest tier: the largest accept cut points of all products that have certified ones, the mean class offset (0).
+  named; refused where it then points elsewhere (MIN_ROW_COSINE) or falls short of unit length (MIN_ROW_LENGTH). - The
+  strictest tier: the strictest accept cut points of all products that have certified ones, the mean class offset (0).
   With one photo nothing can be left out and checked, so it is never accepted until calibration sees it; neither is
   anything where nothing is certified.
 - Twins. Each photo is judged by the device's own pipeline with the product taught by the others (in up to ROUNDS
   rounds). Another product is near when the cosine of both centres reaches that of calibration's least twin pair (where
-  it found none: see `_twin_cosine`), when CONFUSED of the photos (two at least) have it as best candidate, or
+  it found none: that of the nearest two of calibration's products, and a photo judged without the new product is near
+  enough to be accepted as the other), when CONFUSED of the photos (two at least) have it as best candidate, or
   when a single one would be accepted as it. To a single photo the nearest product that might accept it is near: of 25
   rendered products enrolled from one photo each, 16 and 17 of 500 camera photos were accepted as another product
   without this rule, 4 and 2 with it. Near products are verified, never accepted (`calibration.change.products`).
@@ -75,7 +76,7 @@ def enrol(bundle: Bundle, engine: Engine, info: ClassInfo, photos: ProductPhotos
     cosines = _cosines(draft, info.sku)
     _refuse_duplicates(info.sku, cosines, forced)
     decisions = _left_out_and_judged(bundle, engine, entry, photos)
-    near = _near(bundle, info.sku, cosines, decisions)
+    near = _near(bundle, engine, info.sku, cosines, (photos, decisions))
     pairs = [near_pair(info.sku, sku, cosines[sku]) for sku in sorted({*near, *forced})]
     everyone = (*bundle.info.near, *pairs)
     changed = bundle_of(bundle, settled({**entries, info.sku: entry}, everyone), everyone)
@@ -118,20 +119,20 @@ def _entry(
     rows, bent = prototype_rows(prototypes, bundle.table.scale)
     notes = [f"{bent} of {len(rows)} prototypes bent into the range of the table"] if bent else []
     certified = [entry for entry in entries.values() if entry.accept_confidence <= 1.0]
-    confidence, similarity, source = np.inf, np.inf, "none"
+    confidence, strangeness, source = np.inf, -np.inf, "none"
     if not certified:
         notes.append("never accepted: this bundle certifies nothing")
     elif len(embeddings) < 2:
         notes.append("never accepted until calibrated: one photo cannot be checked against others")
     else:
         confidence = max(entry.accept_confidence for entry in certified)
-        similarity = max(entry.accept_similarity for entry in certified)
+        strangeness = min(entry.accept_strangeness for entry in certified)
         source = NEW
         if len(embeddings) < FEW:
             notes.append(f"{len(embeddings)} photos are few; with {FEW} or more it is told apart better")
     reached = [e.verify_confidence for e in entries.values() if np.isfinite(e.verify_confidence)]
     verify = max(reached, default=np.inf)
-    return Entry(info, rows, 0.0, float(confidence), float(similarity), float(verify), source), notes
+    return Entry(info, rows, 0.0, float(confidence), float(strangeness), float(verify), source), notes
 
 
 def _cosines(bundle: Bundle, sku: str) -> dict[str, float]:
@@ -175,49 +176,58 @@ def _left_out_and_judged(bundle: Bundle, engine: Engine, entry: Entry, photos: P
 def _judged(pipeline: Pipeline, photos: ProductPhotos, chosen: NDArray[np.intp]) -> list[Decision]:
     no_crops = np.zeros((0, 0, 0, 3), np.uint8)  # embedded already
     sides, sharpness = tuple(photos.sides_px[chosen].tolist()), tuple(photos.sharpness[chosen].tolist())
-    return pipeline.judge(Batch(no_crops, sides, sharpness), photos.embeddings[chosen])
+    return pipeline.judge(Batch(no_crops, sides, sharpness), photos.rows[chosen])
 
 
-def _near(bundle: Bundle, sku: str, cosines: Mapping[str, float], decisions: Sequence[Decision]) -> set[str]:
+def _near(
+    bundle: Bundle, engine: Engine, sku: str, cosines: Mapping[str, float], seen: tuple[ProductPhotos, list[Decision]]
+) -> set[str]:
     """Return the products that are too near to `sku`, as the module says."""
+    photos, decisions = seen
     limit = _twin_cosine(bundle)
-    near = {other for other, cosine in cosines.items() if cosine >= limit}
+    might = _might_accept(bundle, engine, photos) if limit is None or not decisions else set()
+    if limit is None:
+        least = _nearest_cosine(bundle)
+        near = {other for other in might if cosines[other] >= least}
+    else:
+        near = {other for other, cosine in cosines.items() if cosine >= limit}
     near |= {d.sku for d in decisions if d.route is Route.ACCEPT and d.sku not in (None, sku)}
     confused = Counter(d.sku for d in decisions if d.route is not Route.UNKNOWN and d.sku not in (None, sku))
     enough = max(MIN_CONFUSIONS, CONFUSED * len(decisions))
     near |= {other for other, count in confused.items() if count >= enough}
-    return near if decisions else near | _nearest_that_accepts(bundle, cosines)
+    return near if decisions else near | might
 
 
-def _nearest_that_accepts(bundle: Bundle, cosines: Mapping[str, float]) -> set[str]:
-    """Return the nearest of the products that might accept a photo at that cosine, if there is one."""
-    cuts = bundle.rules.cuts
-    able = [
-        (cosines[info.sku], info.sku)
-        for info, confidence, similarity in zip(
-            bundle.classes, cuts.accept_confidence, cuts.accept_similarity, strict=True
-        )
-        if confidence <= 1.0 and info.status != DISCONTINUED and cosines[info.sku] >= similarity
-    ]
-    return {max(able)[1]} if able else set()
-
-
-def _twin_cosine(bundle: Bundle) -> float:
-    """Return the cosine of calibration's least twin pair. Without any: where products are nearer than any two of
-    calibration's, and near enough that a photo of one could be accepted as the other.
+def _might_accept(bundle: Bundle, engine: Engine, photos: ProductPhotos) -> set[str]:
+    """Return, for each photo judged without the new product, the nearest product with an accept cut point, if the
+    photo is not too strange for it.
     """
+    entries, might = entries_of(bundle), set()
+    for decision in _judged(Pipeline(bundle, engine), photos, np.arange(len(photos))):
+        found = (entries[candidate.sku] for candidate in decision.candidates)
+        able = [e for e in found if e.accept_confidence <= 1.0 and e.info.status != DISCONTINUED]
+        if able and decision.ood_score <= able[0].accept_strangeness:
+            might.add(able[0].info.sku)
+    return might
+
+
+def _twin_cosine(bundle: Bundle) -> float | None:
+    """Return the cosine of calibration's least twin pair, None without any."""
     found = {(pair.first, pair.second) for pair in bundle.info.near}
     skus = [info.sku for info in bundle.classes]
     centres, cuts = centres_of(bundle.table), bundle.rules.cuts
     pairs = [(index, int(twin)) for index, twin in enumerate(cuts.twin) if twin >= 0]
     calibrated = [(a, b) for a, b in pairs if tuple(sorted((skus[a], skus[b]))) not in found]
-    if calibrated:
-        return min(float(centres[a] @ centres[b]) for a, b in calibrated)
+    return min((float(centres[a] @ centres[b]) for a, b in calibrated), default=None)
+
+
+def _nearest_cosine(bundle: Bundle) -> float:
+    """Return the cosine of the nearest two of calibration's products, -1 where there are no two."""
+    centres = centres_of(bundle.table)
     old = np.array([index for index, info in enumerate(bundle.classes) if info.tier != NEW], np.intp)
     cosines = centres[old] @ centres[old].T
     cosines[np.diag_indices(len(old))] = -1.0
-    needed = cuts.accept_similarity[cuts.accept_confidence <= 1.0]
-    return max(float(cosines.max(initial=-1.0)), float(needed.min(initial=np.inf)) if len(needed) else -1.0)
+    return float(cosines.max(initial=-1.0))
 
 
 def _doubts(photos: ProductPhotos, decisions: Sequence[Decision], sku: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Photos of one product -> embeddings by the bundle's own engine, head included.
+"""Photos of one product -> rows by the bundle's own engine, head included.
 
 The same reading, resize and engine as in calibration; copies count once, what cannot be read is named.
 """
@@ -17,9 +17,10 @@ from calibration.photos.embed import embed_photos
 from calibration.photos.feature_store import FeatureStore
 from calibration.photos.fingerprint import fingerprint
 from edge.bundle import Bundle
+from edge.engine_row import split_rows
 from edge.errors import InputError
 from edge.ports import Engine
-from edge.types import Embeddings
+from edge.types import Embeddings, EngineRows
 
 __all__ = ["MAX_PHOTOS", "ProductPhotos", "photos_in", "photos_of"]
 
@@ -28,13 +29,14 @@ MAX_PHOTOS = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProductPhotos:
-    """Photos of one product, N of them: (N, D) unit rows, shorter sides in pixels and sharpness (N,), and paths.
+    """Photos of one product, N of them: the engine's (N, D + 1) rows, shorter sides in pixels and sharpness (N,), and
+    paths.
 
     `left_out` are the files that are not readable as pictures or for which the engine gave nothing finite; `warnings`
     say what else was noticed.
     """
 
-    embeddings: Embeddings
+    rows: EngineRows
     sides_px: NDArray[np.int64]
     sharpness: NDArray[np.float64]
     paths: tuple[Path, ...]
@@ -43,6 +45,11 @@ class ProductPhotos:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """Return (N, D) rows of unit length."""
+        return split_rows(self.rows)[0]
 
 
 def photos_in(folder: Path, sku: str) -> tuple[list[Photo], tuple[str, ...]]:
@@ -76,14 +83,14 @@ def photos_of(
     """
     scratch, threads = place
     prints = fingerprint(photos, threads, count("read", len(photos)))
-    with FeatureStore(None, scratch, bundle.id, bundle.info.dimension) as store:
+    with FeatureStore(None, scratch, bundle.id, bundle.info.dimension + 1) as store:
         embedded = embed_photos(engine, bundle.info.input, store, prints, threads, count("embed", len(prints.photos)))
         rows = store.read(embedded.rows)
     left_out = (*embedded.unreadable, *embedded.not_finite)
     if len(rows) == 0:
         raise InputError(f"{left_out[0].parent}: none of {len(photos)} photos could be read; expected JPEG or PNG")
     return ProductPhotos(
-        embeddings=rows / np.linalg.norm(rows, axis=1, keepdims=True),
+        rows=rows / np.linalg.norm(rows, axis=1, keepdims=True),
         sides_px=embedded.sides_px,
         sharpness=embedded.sharpness,
         paths=tuple(photo.path for photo in embedded.photos),

@@ -41,7 +41,7 @@ class Entry:
     prototypes: NDArray[np.int8]
     offset: float
     accept_confidence: float
-    accept_similarity: float
+    accept_strangeness: float
     verify_confidence: float
     source: str
     twin: str = ""
@@ -59,7 +59,7 @@ def entries_of(bundle: Bundle) -> dict[str, Entry]:
             prototypes=parts[index],
             offset=float(bundle.rules.confidence.class_offset[index]),
             accept_confidence=float(cuts.accept_confidence[index]),
-            accept_similarity=float(cuts.accept_similarity[index]),
+            accept_strangeness=float(cuts.accept_strangeness[index]),
             verify_confidence=float(cuts.verify_confidence[index]),
             source=cuts.source[index],
             twin=_name(skus, int(cuts.twin[index])),
@@ -78,7 +78,7 @@ def bundle_of(bundle: Bundle, entries: Mapping[str, Entry], near: Sequence[NearP
     cuts = replace(
         bundle.rules.cuts,
         accept_confidence=np.array([entry.accept_confidence for entry in ordered], np.float32),
-        accept_similarity=np.array([entry.accept_similarity for entry in ordered], np.float32),
+        accept_strangeness=np.array([entry.accept_strangeness for entry in ordered], np.float32),
         verify_confidence=np.array([entry.verify_confidence for entry in ordered], np.float32),
         source=tuple(entry.source for entry in ordered),
         twin=np.array([position.get(entry.twin, _NONE) for entry in ordered], np.int32),

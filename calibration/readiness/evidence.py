@@ -31,10 +31,11 @@ from calibration.readiness.distances import Seen
 from calibration.report.evaluate import decide
 from calibration.report.screen import Screen
 from edge.bundle import Bundle
+from edge.engine_row import split_rows
 from edge.engines import EngineSpec, open_engine
 from edge.errors import BundleError, InputError
 from edge.pipeline import Pipeline
-from edge.types import Decision, Embeddings
+from edge.types import Decision, Embeddings, EngineRows
 
 __all__ = ["Evidence", "Options", "gather", "report_of"]
 
@@ -98,13 +99,13 @@ def gather(bundle: Bundle, catalogue: Catalogue, options: Options, screen: Scree
     known = {one.sku for one in bundle.classes}
     photos = fingerprint(catalogue.photos, options.threads, screen.count("read", len(catalogue.photos)))
     spec = EngineSpec(threads=options.threads, max_batch=bundle.info.max_batch)
-    store = FeatureStore(options.cache, options.scratch, bundle.id, bundle.info.dimension)
+    store = FeatureStore(options.cache, options.scratch, bundle.id, bundle.info.dimension + 1)
     with store, open_engine(bundle.info.engine, bundle.graph, spec) as engine:
         advance = screen.count("embed", len(photos.photos))
         embedded = embed_photos(engine, bundle.info.input, store, photos, options.threads, advance)
         material = material_from_embedded(catalogue, embedded, options.seed)
         screen.step("decide")
-        embeddings = _unit(store.read(np.arange(1 + max(embedded.rows.tolist(), default=-1))))
+        rows = _unit(store.read(np.arange(1 + max(embedded.rows.tolist(), default=-1))))
         everything, measured_on = (
             (material.test, "test")
             if len(material.test)
@@ -112,14 +113,14 @@ def gather(bundle: Bundle, catalogue: Catalogue, options: Options, screen: Scree
         )
         enrolled = [i for i, sku in enumerate(everything.kinds) if sku in known]
         measured = everything.take(np.array(enrolled, np.intp))
-        decisions = decide(Pipeline(bundle, engine), embeddings[measured.rows], measured)
+        decisions = decide(Pipeline(bundle, engine), rows[measured.rows], measured)
     skus = {product.sku for product in material.products}
     if not skus & known:
         raise InputError(f"{catalogue.path}: shares no product with {bundle.path}; give the catalogue it was made from")
     return Evidence(
         bundle=bundle,
         material=material,
-        embeddings=embeddings,
+        embeddings=split_rows(rows)[0],
         measured=measured,
         measured_on=measured_on,
         decisions=tuple(decisions),
@@ -137,10 +138,10 @@ def report_of(bundle: Bundle) -> Mapping[str, Any]:
     return report if isinstance(report, dict) else {}
 
 
-def _unit(rows: Embeddings) -> Embeddings:
+def _unit(rows: EngineRows) -> EngineRows:
     """Return rows of unit length again: the store keeps 16 bits. Rows of zeros stay."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Embeddings = rows / np.where(length > 0, length, np.float32(1.0))
+    unit: EngineRows = rows / np.where(length > 0, length, np.float32(1.0))
     return unit
 
 

@@ -1,6 +1,6 @@
 """What the device would decide: photos through `edge.pipeline.Pipeline.judge`, the very code of the daemon.
 
-Only the engine is left out: embeddings come from the fitted head on cached features, and `calibration.space.head_graph`
+Only the engine is left out: its rows come from the fitted head on cached features, and `calibration.space.head_graph`
 proves both equal when the bundle is written. Shares are weighted by the mix; counts are photos.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.photos.photoset import Photoset
 from edge.pipeline import Batch, Pipeline
-from edge.types import Decision, Embeddings, Route
+from edge.types import Decision, EngineRows, Route
 
 __all__ = ["Curve", "Outcome", "decide", "outcome_of", "risk_coverage"]
 
@@ -51,14 +51,14 @@ class Curve:
     risk: tuple[float, ...]
 
 
-def decide(pipeline: Pipeline, embeddings: Embeddings, photos: Photoset) -> list[Decision]:
-    """Return the device's decisions for photos with these embeddings (N, D)."""
+def decide(pipeline: Pipeline, rows: EngineRows, photos: Photoset) -> list[Decision]:
+    """Return the device's decisions for photos for which the engine gives these rows (N, D + 1)."""
     decisions: list[Decision] = []
     for start in range(0, len(photos), _BLOCK):
         part = slice(start, start + _BLOCK)
         sides, sharpness = tuple(photos.sides_px[part].tolist()), tuple(photos.sharpness[part].tolist())
         no_crops = np.zeros((0, 0, 0, 3), np.uint8)  # embedded long ago
-        decisions += pipeline.judge(Batch(no_crops, sides, sharpness), embeddings[part])
+        decisions += pipeline.judge(Batch(no_crops, sides, sharpness), rows[part])
     return decisions
 
 

@@ -22,9 +22,11 @@ from calibration.report.evaluate import Curve, Outcome, decide, outcome_of, risk
 from calibration.rules.bounds import clean_photos_needed
 from calibration.rules.ood_fit import Detection, auroc
 from calibration.rules.unseen import FOLDS
+from calibration.space.expected import expected_of
 from calibration.space.head import Rows, embed
+from edge.engine_row import join_rows
 from edge.pipeline import Pipeline
-from edge.types import Decision, Embeddings, Route
+from edge.types import Decision, EngineRows, Route
 
 __all__ = ["Findings", "find", "promise_of", "report_values"]
 
@@ -67,9 +69,9 @@ def find(pipeline: Pipeline, fitted: Fitted, material: Material, rows: Rows) -> 
     """Run test photos (or, without any, those that certified) and unknown things through the device's pipeline."""
     on_test = len(material.test) > 0
     photos = material.test if on_test else material.certify
-    embeddings = embed(fitted.head, rows, photos.rows) if on_test else fitted.certify_embeddings
+    seen = _seen(fitted, rows, photos) if on_test else fitted.certify_rows
     weights = photo_weights(fitted.mix.wanted, photos.labels)
-    decisions = decide(pipeline, embeddings, photos)
+    decisions = decide(pipeline, seen, photos)
     confidence = np.array([d.confidence for d in decisions], np.float32)
     right = np.array([d.sku == sku for d, sku in zip(decisions, photos.kinds, strict=True)], bool)
     strange = np.array([d.ood_score for d in decisions], np.float32)
@@ -78,10 +80,14 @@ def find(pipeline: Pipeline, fitted: Fitted, material: Material, rows: Rows) -> 
         outcome=outcome_of(decisions, photos.kinds, weights),
         tiers=tuple(_tier(tier, decisions, photos, material, weights) for tier in sorted(set(material.tiers))),
         curve=risk_coverage(confidence, right, weights, CURVE_POINTS),
-        unknown=_unknown(
-            pipeline, embed(fitted.head, rows, material.unknown.rows), material.unknown, (strange, weights)
-        ),
+        unknown=_unknown(pipeline, _seen(fitted, rows, material.unknown), material.unknown, (strange, weights)),
     )
+
+
+def _seen(fitted: Fitted, rows: Rows, photos: Photoset) -> EngineRows:
+    """Return what the engine will give for the photos, (N, D + 1)."""
+    expected = expected_of(fitted.expectation, rows, photos.rows)
+    return join_rows(embed(fitted.head, rows, photos.rows), expected)
 
 
 def promise_of(fitted: Fitted, settings: Settings) -> dict[str, Any]:
@@ -161,6 +167,7 @@ def _sizes(fitted: Fitted) -> dict[str, Any]:
             "shrinkage": head.shrinkage,
             "photos": head.photos,
         },
+        "expected": {"explained": fitted.expectation.explained, "strength": fitted.expectation.strength},
         "table": {
             "prototypes": len(table.owners),
             "bytes": int(table.prototypes.nbytes),
@@ -187,12 +194,12 @@ def _tier(
 
 def _unknown(
     pipeline: Pipeline,
-    embeddings: Embeddings,
+    seen: EngineRows,
     photos: Photoset,
     enrolled: tuple[NDArray[np.float32], NDArray[np.float64]],
 ) -> tuple[UnknownFigure, ...]:
     figures = []
-    decisions = decide(pipeline, embeddings, photos)
+    decisions = decide(pipeline, seen, photos)
     strange = np.array([d.ood_score for d in decisions], np.float32)
     for kind in sorted(set(photos.kinds)):
         chosen = np.array([i for i, name in enumerate(photos.kinds) if name == kind], np.intp)

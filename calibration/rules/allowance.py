@@ -67,18 +67,18 @@ class Allowance:
 
 def accepted(cuts: Sequence[GroupCut], material: Material, mix: Mix, evidence: Evidence) -> NDArray[np.bool_]:
     """Say for each photo whether the device would accept it under these cut points."""
-    confidence, similarity, _ = _accept_cuts(cuts, material, mix)
+    confidence, strangeness, _ = _accept_cuts(cuts, material, mix)
     best = evidence.scores.best
-    reached = (evidence.confidence >= confidence[best]) & (evidence.scores.similarity >= similarity[best])
+    reached = (evidence.confidence >= confidence[best]) & (evidence.scores.strange <= strangeness[best])
     return np.asarray(evidence.allowed & reached)
 
 
 def rules_of(allowance: Allowance, cuts: Sequence[GroupCut], verify: VerifyRule, material: Material, mix: Mix) -> Rules:
     """Return the rules of the bundle."""
-    confidence, similarity, source = _accept_cuts(cuts, material, mix)
+    confidence, strangeness, source = _accept_cuts(cuts, material, mix)
     per_class = Cuts(
         accept_confidence=confidence,
-        accept_similarity=similarity,
+        accept_strangeness=strangeness,
         verify_confidence=np.full(len(source), verify.confidence, np.float32),
         source=source,
         twin=allowance.twin,
@@ -101,14 +101,14 @@ def class_infos(material: Material) -> tuple[ClassInfo, ...]:
 def _accept_cuts(
     cuts: Sequence[GroupCut], material: Material, mix: Mix
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[str, ...]]:
-    """Return confidence and similarity cut points (C,) and their source; +inf and `none` where nothing holds."""
+    """Return confidence and strangeness cut points (C,) and their source; +inf, -inf, `none` where nothing holds."""
     confidence = np.full(len(material.products), np.inf, np.float32)
-    similarity = np.full(len(material.products), np.inf, np.float32)
+    strangeness = np.full(len(material.products), -np.inf, np.float32)
     source = ["none"] * len(material.products)
     of_tier = {tier: cut for cut in cuts for tier in cut.group.tiers}
     for index, tier in enumerate(material.tiers):
         cut = of_tier[tier]
         if cut.certified and mix.covered[index]:
-            confidence[index], similarity[index] = cut.confidence, cut.similarity
+            confidence[index], strangeness[index] = cut.confidence, cut.strangeness
             source[index] = "tier" if len(cuts) > 1 else "global"
-    return confidence, similarity, tuple(source)
+    return confidence, strangeness, tuple(source)

@@ -1,9 +1,10 @@
 """The path of cut points that certification walks, laid on photos that do not certify.
 
-A step is a pair (confidence, similarity). Confidence falls by equal shares of the photos that may be accepted. At each
-step the similarity is the least that keeps the look-alikes accepted under a share of their cap; similarity also keeps
-errors out, so several shares are tried (CAUTIONS) and the path that should accept most before it fails is taken. It
-starts where both claims should pass with room to spare, so that the first test does not fail for want of photos.
+A step is a pair (confidence, nearness), nearness being minus the score of the unknown detector. Confidence falls by
+equal shares of the photos that may be accepted. At each step the nearness is the least that keeps the look-alikes
+accepted under a share of their cap; nearness also keeps errors out, so several shares are tried (CAUTIONS) and the path
+that should accept most before it fails is taken. It starts where both claims should pass with room to spare, so that
+the first test does not fail for want of photos.
 
 What is expected of a step is its p-value if the certifying photos came out like these: wrong ones halfway between those
 seen and those that the confidence itself expects, for a few photos tell little about one error in a hundred.
@@ -23,7 +24,7 @@ from calibration.rules.bounds import p_value
 __all__ = ["Path", "Side", "Sums", "path_from_learn"]
 
 STEPS = 60
-SIMILARITIES = 40
+LEVELS = 40
 CAUTIONS = (0.95, 0.85, 0.75, 0.5, 0.3, 0.15)  # shares of the near-unknown cap
 
 Floats = NDArray[np.float64]
@@ -48,7 +49,7 @@ class Sums:
     largest: float
 
     def at(self, levels: NDArray[np.intp]) -> Sums:
-        """Return the sums of a path through a grid (S, L): step i at similarity `levels[i]`."""
+        """Return the sums of a path through a grid (S, L): step i at nearness `levels[i]`."""
         steps = np.arange(len(levels))
         return Sums(
             self.total[steps, levels],
@@ -88,27 +89,27 @@ class Sums:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
-    """Photos that may be accepted as a product of one group, n of them: confidence, similarity, weight, wrong or not.
+    """Photos that may be accepted as a product of one group, n of them: confidence, nearness, weight, wrong or not.
 
     `rest_...` are photos as if their products were not enrolled, m of them. `rest_total` and `mass` are the weights of
     all photos whose best candidate is of the group, allowed or not, and `photos` their number.
     """
 
     confidence: Singles
-    similarity: Singles
+    nearness: Singles
     weight: Floats
     wrong: NDArray[np.bool_]
     rest_confidence: Singles
-    rest_similarity: Singles
+    rest_nearness: Singles
     rest_weight: Floats
     rest_total: float
     mass: float
     photos: int
 
-    def sums(self, confidences: Floats, similarities: Floats, largest: float) -> Sums:
-        """Return the sums on the grid of `confidences` (S,), falling, and `similarities` (L,), rising."""
-        own = _Binned(self.confidence, self.similarity, confidences, similarities)
-        rest = _Binned(self.rest_confidence, self.rest_similarity, confidences, similarities)
+    def sums(self, confidences: Floats, levels: Floats, largest: float) -> Sums:
+        """Return the sums on the grid of `confidences` (S,), falling, and nearness `levels` (L,), rising."""
+        own = _Binned(self.confidence, self.nearness, confidences, levels)
+        rest = _Binned(self.rest_confidence, self.rest_nearness, confidences, levels)
         wrong = self.weight * self.wrong
         return Sums(
             total=own.sums(self.weight),
@@ -124,10 +125,11 @@ class Side:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Path:
-    """Step i is (`confidences[i]`, `similarities[levels[i]]`), confidence falling; the walk begins at step `start`."""
+    """Step i is (`confidences[i]`, nearness `nearest[levels[i]]`), confidence falling; the walk begins at step
+    `start`."""
 
     confidences: Floats
-    similarities: Floats
+    nearest: Floats
     levels: NDArray[np.intp]
     start: int
 
@@ -135,10 +137,10 @@ class Path:
 class _Binned:
     """Photos counted into the cells between cut points, so that all sums over a grid cost one pass."""
 
-    def __init__(self, confidence: Singles, similarity: Singles, confidences: Floats, similarities: Floats) -> None:
-        self._shape = (len(confidences) + 1, len(similarities) + 1)
+    def __init__(self, confidence: Singles, nearness: Singles, confidences: Floats, nearest: Floats) -> None:
+        self._shape = (len(confidences) + 1, len(nearest) + 1)
         first_step = np.searchsorted(-confidences, -confidence.astype(np.float64), side="left")
-        levels = np.searchsorted(similarities, similarity.astype(np.float64), side="right")
+        levels = np.searchsorted(nearest, nearness.astype(np.float64), side="right")
         self._cell = first_step * self._shape[1] + levels
 
     def sums(self, values: Floats) -> Floats:
@@ -158,18 +160,18 @@ def path_from_learn(learn: Side, largest: float, targets: tuple[float, float], m
     mass = np.cumsum(learn.weight[order]) / learn.weight.sum()
     at = np.searchsorted(mass, np.arange(1, STEPS + 1) / STEPS - 1e-9).clip(max=len(order) - 1)
     confidences = np.unique(learn.confidence[order][at])[::-1].astype(np.float64)
-    quantiles = np.quantile(learn.similarity, np.arange(SIMILARITIES) / SIMILARITIES)
-    similarities = np.unique(quantiles.astype(np.float32)).astype(np.float64)
-    expected = learn.sums(confidences, similarities, largest).expected()
+    quantiles = np.quantile(learn.nearness, np.arange(LEVELS) / LEVELS)
+    nearest = np.unique(quantiles.astype(np.float32)).astype(np.float64)
+    expected = learn.sums(confidences, nearest, largest).expected()
     p = expected.p_value(*targets)
     paths = []
     for caution in CAUTIONS:
         fits = expected.rest_p_value(caution * targets[1]) <= miss / 4
-        levels = np.where(fits.any(axis=1), fits.argmax(axis=1), len(similarities) - 1)
+        levels = np.where(fits.any(axis=1), fits.argmax(axis=1), len(nearest) - 1)
         steps = np.arange(len(levels))
         paths.append((*_walk(expected.total[steps, levels], p[steps, levels], miss), levels))
     _, _, start, levels = max(paths, key=lambda path: path[:2])
-    return Path(confidences, similarities, levels, start)
+    return Path(confidences, nearest, levels, start)
 
 
 def _walk(total: Floats, p: Floats, miss: float) -> tuple[float, float, int]:

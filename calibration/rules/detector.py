@@ -30,7 +30,7 @@ from edge import lookup
 from edge.ood import METHODS, prepare
 from edge.ood.method import Parameters
 from edge.parameters import OodModel, PrototypeTable
-from edge.types import Embeddings
+from edge.types import Embeddings, Expected
 
 __all__ = [
     "BASELINE",
@@ -60,6 +60,7 @@ _CERTAINTY = 0.95  # of the intervals
 Floats = NDArray[np.float64]
 Owners: TypeAlias = NDArray[np.int64]
 ByMethod: TypeAlias = Mapping[str, "PValues"]
+Seen: TypeAlias = tuple[Embeddings, Expected]  # (N, D), (N,)
 Sizes: TypeAlias = tuple[int, int, int]  # products, prototypes, dimensions of a table
 
 
@@ -134,7 +135,7 @@ def p_values_from_rounds(rounds: Sequence[Round], labels: NDArray[np.int32], wei
     for one in rounds:
         similarities = lookup.similarities(lookup.index_from_table(one.table), one.embeddings)
         for name in METHODS:
-            scores = one.strangeness(name)(similarities, one.embeddings)
+            scores = one.strangeness(name)(similarities, one.embeddings, one.expected)
             p = p_values(scores[~one.outside], weights[~one.outside], scores[one.outside])
             used = weights[one.outside] > 0
             found[name].append(PValues(p[used], labels[one.outside][used].astype(np.int64)))
@@ -142,16 +143,16 @@ def p_values_from_rounds(rounds: Sequence[Round], labels: NDArray[np.int32], wei
 
 
 def p_values_among(
-    lesson: tuple[PrototypeTable, Parameters], known: tuple[Embeddings, Floats], things: tuple[Embeddings, Owners]
+    lesson: tuple[PrototypeTable, Parameters], known: tuple[Seen, Floats], things: tuple[Seen, Owners]
 ) -> ByMethod:
-    """Return the p-values of every method for things (M, D) among known photos (N, D) with their weights (N,)."""
+    """Return the p-values of every method for M things among N known photos with their weights (N,)."""
     table, parameters = lesson
     index = lookup.index_from_table(table)
-    inside, outside = lookup.similarities(index, known[0]), lookup.similarities(index, things[0])
+    inside, outside = lookup.similarities(index, known[0][0]), lookup.similarities(index, things[0][0])
     found = {}
     for name in METHODS:
         score = prepare(OodModel(name, 0.0, 0.0, parameters), table)
-        p = p_values(score(inside, known[0]), known[1], score(outside, things[0]))
+        p = p_values(score(inside, *known[0]), known[1], score(outside, *things[0]))
         found[name] = PValues(p, things[1])
     return found
 

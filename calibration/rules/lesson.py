@@ -5,7 +5,7 @@ Whoever holds a lesson holds one covariance (F x F) at most; `Taught` is the par
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from calibration.space.head import Discriminant, Head, Rows, embed, first_dimens
 from calibration.space.shape import Shape
 from calibration.space.table import centroids, prototypes_of, quantise, table_from_embeddings
 from edge import lookup, ood
+from edge.ood.method import Parameters
 from edge.parameters import OodModel, PrototypeTable
-from edge.types import Embeddings
+from edge.types import Embeddings, Expected
 
 __all__ = ["Enrolled", "Lesson", "Scored", "Taught"]
 
@@ -96,6 +97,7 @@ class Lesson:
     fresh: Photoset
     found: Embeddings
     rounds: tuple[Round, ...]
+    expected: Expected  # (N,) of the fresh photos, zeros until it is known
 
     @staticmethod
     def of(taught: Taught, shape: Shape, unseen: Unseen, fold: NDArray[np.int64]) -> Lesson:
@@ -111,12 +113,18 @@ class Lesson:
             embeddings=embeddings,
         )
         found = taught.at(shape)
-        return Lesson(enrolled, taught.fresh, found, tuple(unseen.rounds(taught.fresh, fold)))
+        rounds = tuple(unseen.rounds(taught.fresh, fold))
+        return Lesson(enrolled, taught.fresh, found, rounds, np.zeros(len(found), np.float32))
+
+    def with_expected(self, expected: Expected, fitted: Parameters) -> Lesson:
+        """Return the lesson with the fresh photos' expected similarities and the parameters fitted on these."""
+        rounds = tuple(one.with_expected(expected, fitted) for one in self.rounds)
+        return replace(self, rounds=rounds, expected=expected)
 
     def scored(self, detector: OodModel) -> Scored:
         """Return the fresh photos' scores; of `detector` the method and arrays count, not the threshold."""
         table = self.enrolled.table
         strange = ood.prepare(detector, table)
         index = lookup.index_from_table(table)
-        scores = scores_from_embeddings(index, self.found, self.fresh.labels, strange)
+        scores = scores_from_embeddings(index, self.found, self.fresh.labels, strange, self.expected)
         return Scored(self.fresh, scores, unseen_scores(self.rounds, detector.method))

@@ -1,8 +1,8 @@
 """The arrays that detectors need, fitted on the photos that teach: covariances, and the softmax temperature.
 
-Covariances are of unit-length embeddings around their class's mean (tied: one for all classes) and around the mean of
-all (background), shrunk as Ledoit & Wolf do. The temperature is the one under which the similarities of photos that did
-not teach, as a softmax, have the greatest likelihood.
+`parameters_of` picks those that one method reads. Covariances are of unit-length embeddings around their class's mean
+(tied: one for all classes) and around the mean of all (background), shrunk as Ledoit & Wolf do. The temperature is the
+one under which the similarities of photos that did not teach, as a softmax, have the greatest likelihood.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from calibration.photos.photoset import NONE
 from edge import lookup
 from edge.ood import Score
-from edge.types import Embeddings
+from edge.types import Embeddings, Expected
 
 __all__ = ["DEPTH", "Scores", "in_order", "join", "nothing", "scores_from_embeddings"]
 
@@ -59,12 +59,16 @@ class Scores:
         return replace(self, true=nobody, best=classes[self.best].astype(np.int32))
 
 
-def scores_from_embeddings(index: lookup.Index, embeddings: Embeddings, true: Classes, strange: Score) -> Scores:
-    """Look (N, D) embeddings up; `true` (N,) are their classes or NONE, `strange` is the detector made ready."""
-    blocks = [
-        _block(index, embeddings[start : start + _BLOCK], true[start : start + _BLOCK], strange)
-        for start in range(0, max(len(true), 1), _BLOCK)
-    ]
+def scores_from_embeddings(
+    index: lookup.Index, embeddings: Embeddings, true: Classes, strange: Score, expected: Expected | None = None
+) -> Scores:
+    """Look (N, D) embeddings up; `true` (N,) are their classes or NONE, `strange` is the detector made ready.
+
+    `expected` (N,) are the expected similarities, None for a detector that does not look at them.
+    """
+    usual = np.zeros(len(true), np.float32) if expected is None else expected
+    parts = [slice(start, start + _BLOCK) for start in range(0, max(len(true), 1), _BLOCK)]
+    blocks = [_block(index, (embeddings[part], usual[part]), true[part], strange) for part in parts]
     return join(blocks)
 
 
@@ -84,7 +88,8 @@ def nothing() -> Scores:
     return Scores(none, none, empty, empty, empty, empty, np.zeros((0, DEPTH), np.float32))
 
 
-def _block(index: lookup.Index, embeddings: Embeddings, true: Classes, strange: Score) -> Scores:
+def _block(index: lookup.Index, seen: tuple[Embeddings, Expected], true: Classes, strange: Score) -> Scores:
+    embeddings, expected = seen
     every = lookup.similarities(index, embeddings)
     best = lookup.top(every, DEPTH)
     values = np.take_along_axis(every, best, axis=1)
@@ -98,6 +103,6 @@ def _block(index: lookup.Index, embeddings: Embeddings, true: Classes, strange: 
         similarity=values[:, 0],
         margin=values[:, 0] - np.maximum(values[:, 1], -1.0),
         own_gap=own_gap.astype(np.float32),
-        strange=strange(every, embeddings) if len(every) else np.zeros(0, np.float32),
+        strange=strange(every, embeddings, expected) if len(every) else np.zeros(0, np.float32),
         top=values.astype(np.float32),
     )

@@ -5,16 +5,16 @@ The claim, for each group of products (tier) at once, with probability `certaint
 - of the photos whose product is not enrolled, and whose best candidate is of the group, at most `near_unknown` are
   accepted (simulated by `calibration.rules.unseen`).
 
-How: a photo is accepted when confidence and similarity both reach their cut point. `calibration.rules.cut_path` lays a
-path of such pairs, strict to liberal, on photos that do not certify. On the photos that certify, it is walked from its
-start towards the liberal end as a fixed sequence of tests, each of both claims at the full level (Learn then Test:
-Angelopoulos et al. 2021, arXiv 2110.01052; selective risk: Geifman & El-Yaniv 2017, arXiv 1705.08500), and the walk
-ends at the first that fails. Of the certified steps the one that accepts most is taken. The error probability is split
-over the groups.
+How: a photo is accepted when confidence reaches its cut point and the score of the unknown detector stays under its
+own. `calibration.rules.cut_path` lays a path of such pairs, strict to liberal, on photos that do not certify. On the
+photos that certify, it is walked from its start towards the liberal end as a fixed sequence of tests, each of both
+claims at the full level (Learn then Test: Angelopoulos et al. 2021, arXiv 2110.01052; selective risk: Geifman &
+El-Yaniv 2017, arXiv 1705.08500), and the walk ends at the first that fails. Of the certified steps the one that accepts
+most is taken. The error probability is split over the groups.
 
-A group that certifies nothing gets +inf: its products are never accepted. Groups with too few photos are joined with
-the next before anything is looked at. Limits: the certificate is about products and photos like those of the catalogue;
-the bound is on the error in the whole group, not of each product.
+A group that certifies nothing gets a confidence of +inf: its products are never accepted. Groups with too few photos
+are joined with the next before anything is looked at. Limits: the certificate is about products and photos like those
+of the catalogue; the bound is on the error in the whole group, not of each product.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class GroupCut:
-    """Cut points of a group, +inf when nothing is certified, and what the certifying photos say at them.
+    """Cut points of a group, +inf and -inf when nothing is certified, and what the certifying photos say at them.
 
     `photos` have their best candidate in the group. Shares are weighted; `error_bound` and `near_unknown_bound` are
     what the certificate says; `effective` is the weight of the accepted photos in units of the heaviest photo (of all
@@ -86,7 +86,7 @@ class GroupCut:
 
     group: Group
     confidence: float
-    similarity: float
+    strangeness: float
     photos: int
     accepted: int
     wrong: int
@@ -144,11 +144,11 @@ def _of(evidence: Evidence, member: NDArray[np.bool_]) -> Side:
     taken, rest = inside & evidence.allowed, rest_inside & evidence.unseen_allowed
     return Side(
         confidence=evidence.confidence[taken],
-        similarity=scores.similarity[taken],
+        nearness=-scores.strange[taken],
         weight=weight[taken],
         wrong=~scores.correct[taken],
         rest_confidence=evidence.unseen_confidence[rest],
-        rest_similarity=unseen.similarity[rest],
+        rest_nearness=-unseen.strange[rest],
         rest_weight=rest_weight[rest],
         rest_total=float(rest_weight[rest_inside].sum()),
         mass=float(weight[inside].sum()),
@@ -161,14 +161,14 @@ def _cut(group: Group, learn: Side, certify: Side, largest: float, level: tuple[
     if len(learn.weight) == 0 or len(certify.weight) == 0 or not largest > 0:
         return _nothing(group, certify, largest, level)
     path = path_from_learn(learn, largest, (targets.accept_error, targets.near_unknown), miss)
-    sums = certify.sums(path.confidences, path.similarities, largest).at(path.levels)
+    sums = certify.sums(path.confidences, path.nearest, largest).at(path.levels)
     p = sums.p_value(targets.accept_error, targets.near_unknown)
     failed = np.flatnonzero(p[path.start :] > miss)
     end = path.start + (int(failed[0]) if len(failed) else len(p) - path.start)
     if end == path.start:
         return _nothing(group, certify, largest, level)
     chosen = path.start + int(sums.total[path.start : end].argmax())
-    cut = (float(path.confidences[chosen]), float(path.similarities[path.levels[chosen]]))
+    cut = (float(path.confidences[chosen]), float(path.nearest[path.levels[chosen]]))
     return _describe(group, certify, cut, (sums, chosen), level)
 
 
@@ -181,13 +181,13 @@ def _describe(
 ) -> GroupCut:
     sums, step = at
     targets, miss = level
-    taken = (certify.confidence >= cut[0]) & (certify.similarity >= cut[1])
+    taken = (certify.confidence >= cut[0]) & (certify.nearness >= cut[1])
     total, wrong, rest = sums.total[step], sums.wrong[step], sums.rest[step]
     share = total / certify.mass
     return GroupCut(
         group=group,
         confidence=cut[0],
-        similarity=cut[1],
+        strangeness=-cut[1],
         photos=certify.photos,
         accepted=int(taken.sum()),
         wrong=int((taken & certify.wrong).sum()),
@@ -204,4 +204,4 @@ def _describe(
 def _nothing(group: Group, certify: Side, largest: float, level: tuple[Targets, float]) -> GroupCut:
     effective = certify.mass / largest if largest > 0 else 0.0
     needed = clean_photos_needed(level[0].accept_error, level[1])
-    return GroupCut(group, np.inf, np.inf, certify.photos, 0, 0, 0.0, 0.0, 1.0, 0.0, 1.0, effective, needed)
+    return GroupCut(group, np.inf, -np.inf, certify.photos, 0, 0, 0.0, 0.0, 1.0, 0.0, 1.0, effective, needed)

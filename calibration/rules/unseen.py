@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ from calibration.space.table import table_from_embeddings
 from edge import lookup, ood
 from edge.ood.method import Parameters
 from edge.parameters import OodModel, PrototypeTable
-from edge.types import Embeddings
+from edge.types import Embeddings, Expected
 
 __all__ = ["FOLDS", "Round", "Unseen", "class_folds", "group_folds", "unseen_scores"]
 
@@ -51,6 +51,11 @@ class Round:
     embeddings: Embeddings
     table: PrototypeTable
     parameters: Parameters
+    expected: Expected  # (N,), zeros until it is known
+
+    def with_expected(self, expected: Expected, fitted: Parameters) -> Round:
+        """Return the round with the photos' expected similarities and the parameters fitted on these."""
+        return replace(self, expected=expected, parameters={**self.parameters, **fitted})
 
     def strangeness(self, method: str) -> ood.Score:
         """Return a detector made ready for this round's table."""
@@ -85,7 +90,8 @@ class Unseen:
         embeddings = embed(head, self.rows, taught.rows)
         table = table_from_embeddings(embeddings, labels, self.shape.prototypes)
         parameters = parameters_from_photos(embeddings, labels, self.temperature)
-        return Round(kept, outside, embed(head, self.rows, photos.rows), table, parameters)
+        found = embed(head, self.rows, photos.rows)
+        return Round(kept, outside, found, table, parameters, np.zeros(len(photos), np.float32))
 
 
 def unseen_scores(rounds: Sequence[Round], method: str) -> Scores:
@@ -100,7 +106,8 @@ def unseen_scores(rounds: Sequence[Round], method: str) -> Scores:
         outside = np.flatnonzero(one.outside)
         index = lookup.index_from_table(one.table)
         nobody = np.zeros(len(outside), np.int32)
-        scores = scores_from_embeddings(index, one.embeddings[outside], nobody, one.strangeness(method))
+        seen, expected = one.embeddings[outside], one.expected[outside]
+        scores = scores_from_embeddings(index, seen, nobody, one.strangeness(method), expected)
         parts.append(scores.renumbered(np.flatnonzero(one.kept)))
         positions.append(outside)
     return in_order(parts, np.concatenate(positions))

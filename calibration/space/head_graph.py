@@ -1,10 +1,13 @@
-"""Puts the head into the engine's graph: uint8 crops in, unit embeddings out, nothing left to do on the CPU.
+"""Puts the head into the engine's graph: uint8 crops in, unit rows out, nothing left to do on the CPU.
 
-    features (N, F) -> Sub mean -> MatMul projection (F, D) -> L2 normalise -> embeddings (N, D)
+    features (N, F) -> Sub mean -> MatMul projection (F, D) -> L2 normalise -> embeddings (N, D) -.
+                    -> MatMul weights (F, 1) -> Add bias -> expected similarities (N, 1) -> Concat -> L2 normalise ->
+                    rows
 
-The head stays float32: it is one small product, and quantising it would cost what the last layers of a head always
-cost. `check_head_graph` runs the new graph and compares it with the numpy head, so a bundle is written only when both
-agree. `cut_head` goes back: a bundle's graph ends in `features` again, and the head that was behind it is returned.
+The output is that of `edge.engine_row`, float32 (N, D + 1). The head stays float32: it is one small product, and
+quantising it would cost what the last layers of a head always cost. `check_head_graph` runs the new graph and compares
+it with the numpy head, so a bundle is written only when both agree. `cut_head` goes back: a bundle's graph ends in
+`features` again, and the head that was behind it is returned.
 
 Limits: the graph must be a build's, with one output `features` (N, F) of fixed F.
 """
@@ -17,20 +20,22 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from calibration.space.expected import Expectation
 from calibration.space.head import Head, project
+from edge.engine_row import join_rows
 from edge.errors import BundleError, EngineError
 from edge.ports import Engine
-from edge.types import Crops, Embeddings
+from edge.types import Crops, Embeddings, EngineRows
 
 __all__ = ["MIN_COSINE", "append_head", "check_head_graph", "cut_head"]
 
-FEATURES, EMBEDDINGS = "features", "embeddings"
+FEATURES, ROWS = "features", "rows"
 MIN_COSINE = 0.9999
 _PREFIX = "shelfedge_head/"  # no backbone names its tensors so; many have a `head/`
 
 
-def append_head(build_graph: Path, head: Head, out: Path) -> None:
-    """Write the build's graph with the head behind it to `out`; raises BundleError when it is not such a graph."""
+def append_head(build_graph: Path, head: Head, expectation: Expectation, out: Path) -> None:
+    """Write the build's graph with both behind it to `out`; raises BundleError when it is not such a graph."""
     try:
         model = onnx.load(build_graph)
     except Exception as error:  # noqa: BLE001  # protobuf's parse errors share no public base class
@@ -47,27 +52,43 @@ def append_head(build_graph: Path, head: Head, out: Path) -> None:
     constants = {
         "mean": head.mean.astype(np.float32),
         "projection": head.projection.astype(np.float32),
+        "weights": expectation.weights.astype(np.float32)[:, None],
+        "bias": np.array(expectation.bias, np.float32),
         "tiny": np.array(1e-12, np.float32),
     }
     graph.initializer.extend(numpy_helper.from_array(value, _PREFIX + name) for name, value in constants.items())
     steps = (
         ("Sub", (FEATURES, _PREFIX + "mean"), "centred"),
         ("MatMul", (_PREFIX + "centred", _PREFIX + "projection"), "raw"),
-        ("Mul", (_PREFIX + "raw", _PREFIX + "raw"), "squares"),
-        ("ReduceSum", (_PREFIX + "squares", _PREFIX + "axes"), "square"),
-        ("Sqrt", (_PREFIX + "square",), "norm"),
-        ("Max", (_PREFIX + "norm", _PREFIX + "tiny"), "length"),
+        *_unit("raw", "embedding"),
+        ("MatMul", (FEATURES, _PREFIX + "weights"), "along"),
+        ("Add", (_PREFIX + "along", _PREFIX + "bias"), "expected"),
+        ("Concat", (_PREFIX + "embedding", _PREFIX + "expected"), "together"),
+        *_unit("together", "row"),
     )
     graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), _PREFIX + "axes"))
     for kind, inputs, name in steps:
-        graph.node.append(helper.make_node(kind, inputs, [_PREFIX + name], name=_PREFIX + name))
-    graph.node.append(
-        helper.make_node("Div", [_PREFIX + "raw", _PREFIX + "length"], [EMBEDDINGS], name=_PREFIX + "unit")
-    )
+        node = helper.make_node(kind, inputs, [_PREFIX + name], name=_PREFIX + name)
+        if kind == "Concat":
+            node.attribute.append(helper.make_attribute("axis", 1))
+        graph.node.append(node)
+    graph.node.append(helper.make_node("Identity", [_PREFIX + "row"], [ROWS], name=_PREFIX + "out"))
     batch = graph.output[0].type.tensor_type.shape.dim[0].dim_param or "N"
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(EMBEDDINGS, TensorProto.FLOAT, [batch, head.dimension]))
+    graph.output.append(helper.make_tensor_value_info(ROWS, TensorProto.FLOAT, [batch, head.dimension + 1]))
     onnx.save(model, out)
+
+
+def _unit(source: str, out: str) -> tuple[tuple[str, tuple[str, ...], str], ...]:
+    """Return the steps that bring the rows of `source` to unit length."""
+    squares, square, norm, length = (f"{out}/{name}" for name in ("squares", "square", "norm", "length"))
+    return (
+        ("Mul", (_PREFIX + source, _PREFIX + source), squares),
+        ("ReduceSum", (_PREFIX + squares, _PREFIX + "axes"), square),
+        ("Sqrt", (_PREFIX + square,), norm),
+        ("Max", (_PREFIX + norm, _PREFIX + "tiny"), length),
+        ("Div", (_PREFIX + source, _PREFIX + length), out),
+    )
 
 
 def cut_head(bundle_graph: Path, out: Path) -> Head:
@@ -83,7 +104,7 @@ def cut_head(bundle_graph: Path, out: Path) -> Head:
     graph = model.graph
     held = {tensor.name: tensor for tensor in graph.initializer if tensor.name.startswith(_PREFIX)}
     ends = [output.name for output in graph.output]
-    if ends != [EMBEDDINGS] or not {_PREFIX + "mean", _PREFIX + "projection"} <= held.keys():
+    if ends != [ROWS] or not {_PREFIX + "mean", _PREFIX + "projection"} <= held.keys():
         raise BundleError(
             f"{bundle_graph}: outputs {', '.join(ends)} without a head behind {FEATURES}, expected the graph of a "
             "bundle; run edge-calibrate again"
@@ -101,13 +122,17 @@ def cut_head(bundle_graph: Path, out: Path) -> Head:
     return Head(mean.astype(np.float32), projection.astype(np.float32), "from bundle", 0.0, 0)
 
 
-def check_head_graph(engine: Engine, crops: Crops, features: Embeddings, head: Head) -> Embeddings:
+def check_head_graph(
+    engine: Engine, crops: Crops, features: Embeddings, head: Head, expectation: Expectation
+) -> EngineRows:
     """Return what the open engine gives for `crops` (n, H, W, 3), n <= max_batch.
 
-    Raises EngineError when a row differs from the numpy head on the crops' `features` (n, F) by more than a cosine of
-    MIN_COSINE.
+    Raises EngineError when a row differs by more than a cosine of MIN_COSINE from what head and expectation give in
+    numpy for the crops' `features` (n, F).
     """
-    found, expected = engine.embed(crops), project(head, features)
+    found = engine.embed(crops)
+    usual = features @ expectation.weights + np.float32(expectation.bias)
+    expected = join_rows(project(head, features), usual)
     if found.shape != expected.shape:
         raise EngineError(f"the graph with the head gives {found.shape}, expected {expected.shape}; please report it")
     cosine = np.einsum("nd,nd->n", found, expected)

@@ -21,15 +21,25 @@ from edge import lookup
 from edge.bench.search import SEED, random_table
 from edge.build_folder import InputSpec
 from edge.bundle import Bundle, BundleInfo, Golden, Rules
+from edge.engine_row import join_rows
 from edge.engines.fake import FakeEngine
 from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, PrototypeTable, QualityLimits
 from edge.pipeline import Batch, Pipeline
-from edge.types import Embeddings
+from edge.types import EngineRows
 
 __all__ = ["Decided", "decide"]
 
 WARM_UP = 50
 SIDE_PX, GOLDEN_CROPS = 224, 8
+_DETECTOR = {
+    name: np.array(value, np.float32)
+    for name, value in (
+        ("expected_intercept", 0.0),
+        ("expected_slope", 1.0),
+        ("expected_level", -1.0),
+        ("expected_growth", -1.0),
+    )
+}
 CODE = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)
 
 
@@ -51,9 +61,9 @@ def decide(skus: int, prototypes: int, dimension: int, decisions: int) -> Decide
     pipeline = Pipeline(bundle, engine)
     crop = Batch(np.zeros((1, SIDE_PX, SIDE_PX, 3), np.uint8), (SIDE_PX,), (100.0,))
     times_ns, routes = [], Counter[str]()
-    for embedding in _queries(bundle.table, decisions + WARM_UP):
+    for row in _queries(bundle.table, decisions + WARM_UP):
         begin_ns, begin_cpu_ns = time.perf_counter_ns(), time.thread_time_ns()
-        (decision,) = pipeline.judge(crop, embedding)
+        (decision,) = pipeline.judge(crop, row)
         times_ns.append((time.perf_counter_ns() - begin_ns, time.thread_time_ns() - begin_cpu_ns))
         routes[decision.route.value] += 1
     counted = {id(engine)}
@@ -69,14 +79,14 @@ def decide(skus: int, prototypes: int, dimension: int, decisions: int) -> Decide
     return Decided(took_ms, processor_ms, dots, dict(routes), {name: size / 2**20 for name, size in held.items()})
 
 
-def _queries(table: PrototypeTable, count: int) -> Embeddings:
-    """Return (count, 1, D) unit rows: prototypes with noise, from hardly any to nothing else."""
+def _queries(table: PrototypeTable, count: int) -> EngineRows:
+    """Return (count, 1, D + 1) rows of an engine: prototypes with noise, from hardly any to nothing else."""
     random = np.random.default_rng(SEED + 1)
     near = table.prototypes[random.integers(0, len(table.prototypes), count)] * np.float32(table.scale)
     noise = random.standard_normal(near.shape, dtype=np.float32) / np.float32(near.shape[1] ** 0.5)
     rows = near + np.linspace(0, 3, count, dtype=np.float32)[random.permutation(count), None] * noise
-    unit: Embeddings = (rows / np.linalg.norm(rows, axis=1, keepdims=True))[:, None, :]
-    return unit
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return join_rows(unit, np.full(count, 0.8, np.float32))[:, None, :]
 
 
 def _bundle(table: PrototypeTable) -> Bundle:
@@ -96,7 +106,7 @@ def _bundle(table: PrototypeTable) -> Bundle:
         for n in range(count)
     )
     golden = Golden(
-        np.zeros((GOLDEN_CROPS, SIDE_PX, SIDE_PX, 3), np.uint8), np.zeros((GOLDEN_CROPS, dimension), np.float32)
+        np.zeros((GOLDEN_CROPS, SIDE_PX, SIDE_PX, 3), np.uint8), np.zeros((GOLDEN_CROPS, dimension + 1), np.float32)
     )
     return Bundle("", Path(), info, Path(), names, table, _rules(count), golden)
 
@@ -107,7 +117,7 @@ def _rules(count: int) -> Rules:
 
     cuts = Cuts(
         accept_confidence=each(0.9),
-        accept_similarity=each(0.6),
+        accept_strangeness=each(0.4),
         verify_confidence=each(0.3),
         source=("tier",) * count,
         twin=np.where(np.arange(count) % 20 == 0, (np.arange(count) + 1) % count, -1).astype(np.int32),
@@ -117,7 +127,7 @@ def _rules(count: int) -> Rules:
         max_set=5,
     )
     confidence = ConfidenceModel(6.0, 20.0, -5.0, each(0.0))
-    return Rules(confidence, cuts, OodModel("max_cosine", 0.6, 0.05), QualityLimits(24, 10.0))
+    return Rules(confidence, cuts, OodModel("expected_cosine", 0.8, 0.05, _DETECTOR), QualityLimits(24, 10.0))
 
 
 def _held_bytes(thing: object, counted: set[int]) -> int:

@@ -1,7 +1,8 @@
 """How strange is a crop? One method a file behind one interface; higher is stranger, for every method.
 
 A method is made ready once per bundle from the prototype table and its own fitted arrays (`prepare`), and then takes
-the class similarities (N, C) and the embeddings (N, D) of some crops and returns their scores, float32 (N,). NumPy
+the class similarities (N, C), embeddings (N, D) and expected similarities (N,) of some crops and returns their
+scores, float32 (N,). NumPy
 only, no clock, no I/O, no randomness. Class means are those of the table, so a bundle that gains or loses a product
 needs no new fit. `operations` states the multiply-adds of one crop, `held_values` the numbers that the method holds in
 memory.
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from edge.errors import BundleError
 from edge.ood import (
     energy,
+    expected_cosine,
     fdbd,
     generalised_entropy,
     mahalanobis,
@@ -40,6 +42,7 @@ METHODS: Mapping[str, Method] = {
         mahalanobis.METHOD,
         relative_mahalanobis.METHOD,
         fdbd.METHOD,
+        expected_cosine.METHOD,
     )
 }
 

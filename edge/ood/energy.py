@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.ood.method import Method, Parameters, Score, Scores
 from edge.parameters import PrototypeTable
-from edge.types import Embeddings, Similarities
+from edge.types import Embeddings, Expected, Similarities
 
 __all__ = ["METHOD"]
 
@@ -17,7 +17,7 @@ __all__ = ["METHOD"]
 def _prepare(table: PrototypeTable, parameters: Parameters) -> Score:  # noqa: ARG001
     temperature = np.float32(parameters["temperature"])
 
-    def score(similarities: Similarities, embeddings: Embeddings) -> Scores:  # noqa: ARG001
+    def score(similarities: Similarities, embeddings: Embeddings, expected: Expected) -> Scores:  # noqa: ARG001
         most = similarities.max(axis=1)
         rest = np.exp((similarities - most[:, None]) / temperature).sum(axis=1)
         return np.asarray(-(most + temperature * np.log(rest)), np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge.ood.method import Method, Parameters, Score, Scores, class_means
 from edge.parameters import PrototypeTable
-from edge.types import Embeddings, Similarities
+from edge.types import Embeddings, Expected, Similarities
 
 __all__ = ["METHOD"]
 
@@ -24,7 +24,7 @@ def _prepare(table: PrototypeTable, parameters: Parameters) -> Score:  # noqa: A
     centre = means.mean(axis=0)
     top = min(TOP, len(means))
 
-    def score(similarities: Similarities, embeddings: Embeddings) -> Scores:
+    def score(similarities: Similarities, embeddings: Embeddings, expected: Expected) -> Scores:  # noqa: ARG001
         if top < 2:
             return np.asarray(1.0 - similarities.max(axis=1), np.float32)
         rivals = np.argpartition(-similarities, top - 1, axis=1)[:, :top]

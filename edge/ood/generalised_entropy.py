@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.ood.method import Method, Parameters, Score, Scores
 from edge.parameters import PrototypeTable
-from edge.types import Embeddings, Similarities
+from edge.types import Embeddings, Expected, Similarities
 
 __all__ = ["METHOD"]
 
@@ -21,7 +21,7 @@ POWER = np.float32(0.1)
 def _prepare(table: PrototypeTable, parameters: Parameters) -> Score:  # noqa: ARG001
     temperature = np.float32(parameters["temperature"])
 
-    def score(similarities: Similarities, embeddings: Embeddings) -> Scores:  # noqa: ARG001
+    def score(similarities: Similarities, embeddings: Embeddings, expected: Expected) -> Scores:  # noqa: ARG001
         most = similarities.max(axis=1, keepdims=True)
         weight = np.exp((similarities - most) / temperature)
         top = np.partition(weight, -TOP, axis=1)[:, -TOP:] if weight.shape[1] > TOP else weight

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.ood.method import Method, Parameters, Score, Scores, class_means
 from edge.parameters import PrototypeTable
-from edge.types import Embeddings, Similarities
+from edge.types import Embeddings, Expected, Similarities
 
 __all__ = ["METHOD"]
 
@@ -22,7 +22,7 @@ def _prepare(table: PrototypeTable, parameters: Parameters) -> Score:
     lengths = np.square(means).sum(axis=1)
     columns = np.ascontiguousarray(means.T)
 
-    def score(similarities: Similarities, embeddings: Embeddings) -> Scores:  # noqa: ARG001
+    def score(similarities: Similarities, embeddings: Embeddings, expected: Expected) -> Scores:  # noqa: ARG001
         white = embeddings @ whitening
         nearest = (lengths - 2.0 * (white @ columns)).min(axis=1)
         return np.asarray(nearest + np.square(white).sum(axis=1), np.float32)

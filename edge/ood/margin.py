@@ -9,12 +9,12 @@ import numpy as np
 
 from edge.ood.method import Method, Parameters, Score, Scores
 from edge.parameters import PrototypeTable
-from edge.types import Embeddings, Similarities
+from edge.types import Embeddings, Expected, Similarities
 
 __all__ = ["METHOD"]
 
 
-def _score(similarities: Similarities, embeddings: Embeddings) -> Scores:  # noqa: ARG001  # the shape of the others
+def _score(similarities: Similarities, embeddings: Embeddings, expected: Expected) -> Scores:  # noqa: ARG001  # the shape of the others
     if similarities.shape[1] < 2:
         return np.asarray(-1.0 - similarities[:, 0], np.float32)
     two = np.partition(similarities, -2, axis=1)[:, -2:]

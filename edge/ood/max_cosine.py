@@ -10,12 +10,12 @@ import numpy as np
 
 from edge.ood.method import Method, Parameters, Score, Scores
 from edge.parameters import PrototypeTable
-from edge.types import Embeddings, Similarities
+from edge.types import Embeddings, Expected, Similarities
 
 __all__ = ["METHOD"]
 
 
-def _score(similarities: Similarities, embeddings: Embeddings) -> Scores:  # noqa: ARG001  # the shape of the others
+def _score(similarities: Similarities, embeddings: Embeddings, expected: Expected) -> Scores:  # noqa: ARG001  # the shape of the others
     return np.asarray(1.0 - similarities.max(axis=1), np.float32)
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.parameters import PrototypeTable
-from edge.types import Embeddings, Similarities
+from edge.types import Embeddings, Expected, Similarities
 
 __all__ = ["Method", "Parameters", "Score", "Scores", "class_means", "no_values"]
 
 Scores: TypeAlias = NDArray[np.float32]  # (N,), higher is stranger
-Score: TypeAlias = Callable[[Similarities, Embeddings], Scores]
+Score: TypeAlias = Callable[[Similarities, Embeddings, Expected], Scores]
 Parameters: TypeAlias = Mapping[str, NDArray[np.float32]]
 
 

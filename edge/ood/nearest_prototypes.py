@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.ood.method import Method, Parameters, Score, Scores
 from edge.parameters import PrototypeTable
-from edge.types import Embeddings, Similarities
+from edge.types import Embeddings, Expected, Similarities
 
 __all__ = ["METHOD"]
 
@@ -22,7 +22,7 @@ def _prepare(table: PrototypeTable, parameters: Parameters) -> Score:  # noqa: A
     prototypes = np.ascontiguousarray(table.prototypes.T.astype(np.float32) * np.float32(table.scale))
     place = min(NEIGHBOUR, prototypes.shape[1])
 
-    def score(similarities: Similarities, embeddings: Embeddings) -> Scores:  # noqa: ARG001
+    def score(similarities: Similarities, embeddings: Embeddings, expected: Expected) -> Scores:  # noqa: ARG001
         every = embeddings @ prototypes
         return np.asarray(1.0 - np.partition(every, -place, axis=1)[:, -place], np.float32)
 

@@ -11,7 +11,7 @@ import numpy as np
 from edge.ood import mahalanobis
 from edge.ood.method import Method, Parameters, Score, Scores
 from edge.parameters import PrototypeTable
-from edge.types import Embeddings, Similarities
+from edge.types import Embeddings, Expected, Similarities
 
 __all__ = ["METHOD"]
 
@@ -20,9 +20,9 @@ def _prepare(table: PrototypeTable, parameters: Parameters) -> Score:
     nearest = mahalanobis.METHOD.prepare(table, parameters)
     whitening, centre = parameters["background_whitening"], parameters["background_mean"]
 
-    def score(similarities: Similarities, embeddings: Embeddings) -> Scores:
+    def score(similarities: Similarities, embeddings: Embeddings, expected: Expected) -> Scores:
         background = np.square((embeddings - centre) @ whitening).sum(axis=1)
-        return np.asarray(nearest(similarities, embeddings) - background, np.float32)
+        return np.asarray(nearest(similarities, embeddings, expected) - background, np.float32)
 
     return score
 

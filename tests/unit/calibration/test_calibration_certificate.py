@@ -89,9 +89,9 @@ def calibrate_and_check(seed: int, classes: int, targets: Targets, tiers: int) -
     cuts = thresholds_from_scores(learn, certify, groups, names, targets)
     for cut in cuts:
         member = np.array([name in cut.group.tiers for name in names])
-        taken = member[fresh.scores.best] & reaches(fresh.confidence, fresh.scores, cut.confidence, cut.similarity)
+        taken = member[fresh.scores.best] & reaches(fresh.confidence, fresh.scores, cut.confidence, cut.strangeness)
         near = member[fresh.unseen.best]
-        let_in = near & reaches(fresh.unseen_confidence, fresh.unseen, cut.confidence, cut.similarity)
+        let_in = near & reaches(fresh.unseen_confidence, fresh.unseen, cut.confidence, cut.strangeness)
         if cut.certified:
             error = fresh.weight[taken & ~fresh.scores.correct].sum() / fresh.weight[taken].sum()
             unknown = fresh.unseen_weight[let_in].sum() / fresh.unseen_weight[near].sum()
@@ -101,8 +101,8 @@ def calibrate_and_check(seed: int, classes: int, targets: Targets, tiers: int) -
     return any(cut.certified for cut in cuts), broken
 
 
-def reaches(confidence: np.ndarray, found: Scores, least: float, similarity: float) -> np.ndarray:
-    return (confidence >= np.float32(least)) & (found.similarity >= np.float32(similarity))
+def reaches(confidence: np.ndarray, found: Scores, least: float, most: float) -> np.ndarray:
+    return (confidence >= np.float32(least)) & (found.strange <= np.float32(most))
 
 
 @pytest.mark.parametrize(

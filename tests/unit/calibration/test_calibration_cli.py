@@ -51,7 +51,7 @@ def test_bundle_decides_about_pictures(bundle: Path) -> None:
     assert found.info.promise["accept_error"] == 0.3
     assert len(found.golden.crops) == 8
     with open_engine(found.info.engine, found.graph, EngineSpec()) as engine:
-        np.testing.assert_allclose(engine.embed(found.golden.crops), found.golden.embeddings, atol=1e-5)
+        np.testing.assert_allclose(engine.embed(found.golden.crops), found.golden.rows, atol=1e-5)
         decisions = Pipeline(found, engine).decide([picture(n, 5000 + n) for n in range(10)])
     assert [d.sku for d in decisions] == [sku(n) for n in range(10)]
 

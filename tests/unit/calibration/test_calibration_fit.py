@@ -19,8 +19,10 @@ from calibration.photos.mix import photo_weights
 from calibration.photos.photoset import Photoset
 from calibration.report.evaluate import decide, outcome_of, risk_coverage
 from calibration.rules.thresholds import Targets
+from calibration.space.expected import expected_of
 from calibration.space.head import embed
 from edge.build_folder import BuildFolder
+from edge.engine_row import join_rows
 from edge.engines.fake import FakeEngine
 from edge.pipeline import Pipeline
 from edge.types import Decision, Reason, Route
@@ -43,7 +45,8 @@ def pipeline(fitted: Fitted, given: Material, settings: Settings = SETTINGS) -> 
 
 
 def decisions(fitted: Fitted, given: Material, photos: Photoset, rows: ArrayRows) -> list[Decision]:
-    return decide(pipeline(fitted, given), embed(fitted.head, rows, photos.rows), photos)
+    expected = expected_of(fitted.expectation, rows, photos.rows)
+    return decide(pipeline(fitted, given), join_rows(embed(fitted.head, rows, photos.rows), expected), photos)
 
 
 def accepted(found: list[Decision]) -> float:
@@ -115,7 +118,7 @@ def by_row(fitted: Fitted, given: Material, world: World) -> list[tuple[int, Dec
 
 def test_not_finite_embedding_is_reviewed(shop: tuple[World, Material, Fitted]) -> None:
     _, given, fitted = shop
-    nothing = np.zeros((1, fitted.head.dimension), np.float32)
+    nothing = np.zeros((1, fitted.head.dimension + 1), np.float32)
     found = decide(pipeline(fitted, given), nothing, given.test.take(np.array([0])))[0]
     assert (found.route, found.reasons, found.sku) == (Route.REVIEW, (Reason.NOT_FINITE,), None)
 
@@ -195,7 +198,7 @@ def test_photos_that_are_all_alike_certify_nothing() -> None:
 
 def assert_no_nan(fitted: Fitted) -> None:
     cuts, confidence = fitted.rules.cuts, fitted.rules.confidence
-    for array in (cuts.accept_confidence, cuts.accept_similarity, cuts.verify_confidence, confidence.class_offset):
+    for array in (cuts.accept_confidence, cuts.accept_strangeness, cuts.verify_confidence, confidence.class_offset):
         assert not np.isnan(array).any()
     assert np.isfinite([cuts.set_gap, confidence.bias, fitted.rules.quality.min_sharpness]).all()
     assert not np.isnan(fitted.rules.ood.threshold)

@@ -7,12 +7,16 @@ import onnx
 import pytest
 from calibration_worlds import ArrayRows, fit_head, picture, write_tiny_build
 
+from calibration.space.expected import Expectation
 from calibration.space.head import Head, project
 from calibration.space.head_graph import append_head, check_head_graph, cut_head
 from edge.build_folder import read_build
+from edge.engine_row import split_rows
 from edge.engines import EngineSpec, open_engine
 from edge.errors import BundleError, EngineError
 from edge.preprocess import fit
+
+EXPECTATION = Expectation(np.linspace(-0.3, 0.3, 48).astype(np.float32), 0.7, 1.0, 0.5)
 
 
 @pytest.fixture
@@ -30,35 +34,37 @@ def test_graph_with_head_gives_the_heads_embeddings(
     made: tuple[Path, np.ndarray, np.ndarray, Head], tmp_path: Path
 ) -> None:
     graph, crops, features, head = made
-    append_head(graph, head, tmp_path / "engine.onnx")
+    append_head(graph, head, EXPECTATION, tmp_path / "engine.onnx")
     onnx.checker.check_model(str(tmp_path / "engine.onnx"), full_check=True)
     with open_engine("onnxruntime", tmp_path / "engine.onnx", EngineSpec()) as engine:
-        assert engine.dimension == head.dimension
-        found = check_head_graph(engine, crops, features, head)
-    np.testing.assert_allclose(found, project(head, features), atol=1e-5)
-    assert [o.name for o in onnx.load(tmp_path / "engine.onnx").graph.output] == ["embeddings"]
+        assert engine.dimension == head.dimension + 1
+        found = check_head_graph(engine, crops, features, head, EXPECTATION)
+    embeddings, expected = split_rows(found)
+    np.testing.assert_allclose(embeddings, project(head, features), atol=1e-5)
+    np.testing.assert_allclose(expected, features @ EXPECTATION.weights + 0.7, atol=1e-5)
+    assert [o.name for o in onnx.load(tmp_path / "engine.onnx").graph.output] == ["rows"]
 
 
 def test_a_graph_with_another_head_is_refused(made: tuple[Path, np.ndarray, np.ndarray, Head], tmp_path: Path) -> None:
     graph, crops, features, head = made
-    append_head(graph, head, tmp_path / "engine.onnx")
+    append_head(graph, head, EXPECTATION, tmp_path / "engine.onnx")
     moved = Head(head.mean + 0.05, head.projection, head.method, head.shrinkage, head.photos)
     narrow = Head(head.mean, head.projection[:, :5], head.method, head.shrinkage, head.photos)
     with open_engine("onnxruntime", tmp_path / "engine.onnx", EngineSpec()) as engine:
         with pytest.raises(EngineError, match="differs from the fitted head"):
-            check_head_graph(engine, crops, features, moved)
+            check_head_graph(engine, crops, features, moved, EXPECTATION)
         with pytest.raises(EngineError, match="expected"):
-            check_head_graph(engine, crops, features, narrow)
+            check_head_graph(engine, crops, features, narrow, EXPECTATION)
 
 
 def test_only_a_builds_graph_takes_a_head(made: tuple[Path, np.ndarray, np.ndarray, Head], tmp_path: Path) -> None:
     graph, _, _, head = made
-    append_head(graph, head, tmp_path / "once.onnx")
-    with pytest.raises(BundleError, match="outputs embeddings"):
-        append_head(tmp_path / "once.onnx", head, tmp_path / "twice.onnx")
+    append_head(graph, head, EXPECTATION, tmp_path / "once.onnx")
+    with pytest.raises(BundleError, match="outputs rows"):
+        append_head(tmp_path / "once.onnx", head, EXPECTATION, tmp_path / "twice.onnx")
     (tmp_path / "junk.onnx").write_bytes(b"junk")
     with pytest.raises(BundleError, match="not an ONNX graph"):
-        append_head(tmp_path / "junk.onnx", head, tmp_path / "out.onnx")
+        append_head(tmp_path / "junk.onnx", head, EXPECTATION, tmp_path / "out.onnx")
 
 
 def test_a_backbone_with_a_head_of_its_own_is_cut_back_whole(
@@ -72,7 +78,7 @@ def test_a_backbone_with_a_head_of_its_own_is_cut_back_whole(
         node.output[:] = [f"head/{name}" if name == old else name for name in node.output]
     model.graph.node[0].name = "head/relu6"
     onnx.save(model, tmp_path / "named.onnx")
-    append_head(tmp_path / "named.onnx", head, tmp_path / "engine.onnx")
+    append_head(tmp_path / "named.onnx", head, EXPECTATION, tmp_path / "engine.onnx")
     back = cut_head(tmp_path / "engine.onnx", tmp_path / "features.onnx")
     np.testing.assert_array_equal(back.projection, head.projection)
     with open_engine("onnxruntime", tmp_path / "features.onnx", EngineSpec()) as engine:

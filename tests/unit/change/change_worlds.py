@@ -12,6 +12,7 @@ from calibration.change.photos import ProductPhotos
 from calibration.change.products import NEW, Entry, bundle_of, entries_of, without
 from edge.build_folder import InputSpec
 from edge.bundle import Bundle, BundleInfo, Golden, Rules
+from edge.engine_row import join_rows
 from edge.engines.fake import FakeEngine
 from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, PrototypeTable, QualityLimits
 from edge.pipeline import Batch, Pipeline
@@ -36,10 +37,15 @@ def shots(seed: int, count: int, spread: float = 0.15) -> np.ndarray:
     return unit(direction(seed) + spread * unit(rng.standard_normal((count, DIMENSION))))
 
 
+def rows_of(embeddings: np.ndarray) -> np.ndarray:
+    """Return what an engine would give that expects a similarity of 0.8 of every photo."""
+    return join_rows(embeddings, np.full(len(embeddings), 0.8, np.float32))
+
+
 def product_photos(embeddings: np.ndarray) -> ProductPhotos:
     count = len(embeddings)
     paths = tuple(Path(f"{number:02d}.jpg") for number in range(count))
-    return ProductPhotos(embeddings, np.full(count, 200), np.full(count, 100.0), paths, (), ())
+    return ProductPhotos(rows_of(embeddings), np.full(count, 200), np.full(count, 100.0), paths, (), ())
 
 
 def memory_bundle(count: int, seed: int = 0, per_class: int = 2) -> Bundle:
@@ -55,7 +61,7 @@ def memory_bundle(count: int, seed: int = 0, per_class: int = 2) -> Bundle:
     statuses = ["discontinued" if number == 2 and count >= 5 else "active" for number in range(count)]
     cuts = Cuts(
         accept_confidence=rng.uniform(0.5, 0.9, count).astype(np.float32),
-        accept_similarity=rng.uniform(0.5, 0.8, count).astype(np.float32),
+        accept_strangeness=(1.0 - rng.uniform(0.5, 0.8, count)).astype(np.float32),
         verify_confidence=rng.uniform(0.05, 0.15, count).astype(np.float32),
         source=tuple("global" for _ in range(count)),
         twin=twin,
@@ -83,7 +89,7 @@ def memory_bundle(count: int, seed: int = 0, per_class: int = 2) -> Bundle:
         classes=tuple(ClassInfo(f"sku-{n:03d}", f"Product {n}", "", "", statuses[n], "head") for n in range(count)),
         table=PrototypeTable(np.rint(prototypes / np.float32(scale)).astype(np.int8), scale, owners),
         rules=Rules(confidence, cuts, OodModel("max_cosine", 0.5, 0.05), QualityLimits(16, 5.0)),
-        golden=Golden(np.zeros((0, 32, 32, 3), np.uint8), np.zeros((0, DIMENSION), np.float32)),
+        golden=Golden(np.zeros((0, 32, 32, 3), np.uint8), np.zeros((0, DIMENSION + 1), np.float32)),
     )
 
 
@@ -93,7 +99,7 @@ def new_info(sku: str) -> ClassInfo:
 
 def entry(sku: str, seed: int, rows: int = 2) -> Entry:
     prototypes = np.random.default_rng(seed).integers(-127, 128, (rows, DIMENSION)).astype(np.int8)
-    return Entry(new_info(sku), prototypes, 0.0, 0.9, 0.8, 0.3, NEW)
+    return Entry(new_info(sku), prototypes, 0.0, 0.9, 0.2, 0.3, NEW)
 
 
 def fake_engine() -> FakeEngine:
@@ -124,4 +130,4 @@ def removed(bundle: Bundle, order: Sequence[str]) -> Bundle:
 def judged(bundle: Bundle, embeddings: np.ndarray) -> list[Decision]:
     count = len(embeddings)
     crops = np.zeros((0, 0, 0, 3), np.uint8)
-    return Pipeline(bundle, fake_engine()).judge(Batch(crops, (200,) * count, (100.0,) * count), embeddings)
+    return Pipeline(bundle, fake_engine()).judge(Batch(crops, (200,) * count, (100.0,) * count), rows_of(embeddings))

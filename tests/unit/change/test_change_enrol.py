@@ -41,7 +41,7 @@ def test_a_new_product_is_accepted_at_the_strictest_cut_points() -> None:
     cuts = bundle.rules.cuts
     done = add(bundle, "new", shots(50, 8))
     assert done.entry.accept_confidence == cuts.accept_confidence.max()
-    assert done.entry.accept_similarity == cuts.accept_similarity.max()
+    assert done.entry.accept_strangeness == cuts.accept_strangeness.min()
     assert done.entry.verify_confidence == cuts.verify_confidence.max()
     assert (done.entry.source, done.entry.info.tier, done.entry.info.status, done.entry.offset) == (NEW, NEW, NEW, 0.0)
     assert len(done.entry.prototypes) == 2  # the most that the bundle has for one product
@@ -72,7 +72,7 @@ def test_nothing_certified_means_never_accepted() -> None:
 def test_one_photo_is_enrolled_and_never_accepted() -> None:
     done = add(memory_bundle(6), "new", shots(50, 1))
     assert np.isinf(done.entry.accept_confidence)
-    assert np.isinf(done.entry.accept_similarity)
+    assert done.entry.accept_strangeness == -np.inf
     assert len(done.entry.prototypes) == 1
     assert "one photo" in done.notes[0]
     assert done.near == ()
@@ -96,7 +96,7 @@ def test_nobody_else_changes() -> None:
     for sku, before in entries_of(bundle).items():
         np.testing.assert_array_equal(after[sku].prototypes, before.prototypes)
         assert replace(after[sku], prototypes=before.prototypes) is not before
-        for name in ("info", "offset", "accept_confidence", "accept_similarity", "source", "twin", "successor"):
+        for name in ("info", "offset", "accept_confidence", "accept_strangeness", "source", "twin", "successor"):
             assert getattr(after[sku], name) == getattr(before, name)
 
 
@@ -176,14 +176,10 @@ def test_the_same_product_again_is_refused_until_it_is_named() -> None:
         add(bundle, "new", shots(50, 8), "sku-9")
 
 
-def test_without_twins_near_is_nearer_than_any_two_and_near_enough_to_be_accepted() -> None:
+def test_without_twins_near_is_what_a_photo_could_be_accepted_as() -> None:
     lone = memory_bundle(1)
     assert entries_of(add(lone, "new", beside(0, 0.9, 4)).bundle)["new"].twin == "sku-000"
     assert add(lone, "new", shots(50, 4)).near == ()
-    assert float(lone.rules.cuts.accept_similarity[0]) < 0.9
-    nothing = replace(lone.rules.cuts, accept_confidence=np.full(1, np.inf, np.float32))
-    lone = replace(lone, rules=replace(lone.rules, cuts=nothing))
-    assert entries_of(add(lone, "new", shots(50, 4)).bundle)["new"].twin == "sku-000"  # nothing is known to be enough
 
 
 def test_identical_photos_make_one_prototype() -> None:

@@ -24,7 +24,7 @@ def test_the_engine_that_made_the_bundle_may_decide(tmp_path: Path) -> None:
 
 def test_an_engine_that_computes_something_else_may_not(tmp_path: Path) -> None:
     bundle = samples.sample_bundle(tmp_path / "b")
-    other = replace(bundle, golden=Golden(bundle.golden.crops, bundle.golden.embeddings[::-1].copy()))
+    other = replace(bundle, golden=Golden(bundle.golden.crops, bundle.golden.rows[::-1].copy()))
     with pytest.raises(EngineError, match="a golden crop comes out with cosine"), engine_of(other, 1):
         pass
 
@@ -33,7 +33,10 @@ def test_a_graph_of_another_dimension_is_refused(tmp_path: Path) -> None:
     bundle = samples.sample_bundle(tmp_path / "b")
     other = replace(bundle, golden=Golden(bundle.golden.crops[:0], np.zeros((0, 7), np.float32)))
     info = type(bundle.info)(**{f: getattr(bundle.info, f) for f in bundle.info.__struct_fields__} | {"dimension": 7})
-    with pytest.raises(BundleError, match="height, width and dimension are"), engine_of(replace(other, info=info), 1):
+    with (
+        pytest.raises(BundleError, match="height, width and values a crop are"),
+        engine_of(replace(other, info=info), 1),
+    ):
         pass
 
 

@@ -19,9 +19,9 @@ from edge.sealed import MANIFEST, open_sealed, write_sealed
 
 def reseal(path: Path, edit: Callable[[Path, dict[str, object]], None]) -> Path:
     """Write a bundle again with an edit, correctly sealed: only the reader's own checks can refuse it."""
-    sealed = open_sealed(path, "bundle", 1)
+    sealed = open_sealed(path, "bundle", 2)
     content = json.loads(json.dumps(dict(sealed.content)))
-    with write_sealed(path.with_name("edited"), "bundle", 1, content) as folder:
+    with write_sealed(path.with_name("edited"), "bundle", 2, content) as folder:
         for name in sealed.files:
             shutil.copy(path / name, folder / name)
         edit(folder, content)
@@ -71,7 +71,7 @@ def test_a_bundle_for_another_engine_is_refused_with_both_names(tmp_path: Path) 
         ("table.npz", "prototypes", lambda a: a.astype(np.float32)),
         ("table.npz", "prototypes", lambda a: a[:-1]),
         ("rules.npz", "accept_confidence", lambda a: np.where(a > 0, np.nan, a).astype(np.float32)),
-        ("rules.npz", "accept_similarity", lambda a: a[:3]),
+        ("rules.npz", "accept_strangeness", lambda a: a[:3]),
         ("rules.npz", "twin", lambda a: (a + 99).astype(np.int32)),
         ("rules.npz", "ood", lambda _: np.array([np.nan, 0.05])),
         ("golden.npz", "crops", lambda a: a[:, :16]),

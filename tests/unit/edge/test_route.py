@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from edge.route import Evidence, Limits, route
 from edge.types import Reason, Route
 
-SURE = Evidence(finite=True, similarity=0.95, confidence=0.99, ood_score=0.05, set_size=1, side_px=200, sharpness=500.0)
+SURE = Evidence(finite=True, confidence=0.99, ood_score=0.05, set_size=1, side_px=200, sharpness=500.0)
 LIMITS = Limits(
     accept_confidence=0.9,
-    accept_similarity=0.8,
+    accept_strangeness=0.2,
     verify_confidence=0.3,
     ood_threshold=0.5,
     max_set=5,
@@ -29,7 +29,6 @@ numbers = st.floats(allow_nan=True, allow_infinity=True)
 evidences = st.builds(
     Evidence,
     finite=st.booleans(),
-    similarity=numbers,
     confidence=numbers,
     ood_score=numbers,
     set_size=st.integers(0, 10),
@@ -39,7 +38,7 @@ evidences = st.builds(
 limits = st.builds(
     Limits,
     accept_confidence=numbers,
-    accept_similarity=numbers,
+    accept_strangeness=numbers,
     verify_confidence=numbers,
     ood_threshold=numbers,
     max_set=st.integers(0, 5),
@@ -66,7 +65,7 @@ def test_a_sure_crop_is_accepted() -> None:
         ({"sharpness": math.nan}, {}, Route.REVIEW, Reason.BLURRED),
         ({"confidence": 0.89}, {}, Route.VERIFY, Reason.BELOW_ACCEPT),
         ({"confidence": 0.29}, {}, Route.REVIEW, Reason.BELOW_VERIFY),
-        ({"similarity": 0.79}, {}, Route.VERIFY, Reason.TOO_FAR),
+        ({"ood_score": 0.21}, {}, Route.VERIFY, Reason.TOO_FAR),
         ({}, {"has_twin": True}, Route.VERIFY, Reason.TWIN_PAIR),
         ({}, {"accept_confidence": math.inf}, Route.VERIFY, Reason.NOT_CERTIFIED),
         ({"confidence": 0.5, "set_size": 6}, {}, Route.REVIEW, Reason.BELOW_VERIFY),
@@ -88,7 +87,7 @@ def test_accept_needs_everything(evidence: Evidence, limit: Limits) -> None:
         assert evidence.finite
         assert evidence.ood_score <= limit.ood_threshold
         assert evidence.confidence >= limit.accept_confidence
-        assert evidence.similarity >= limit.accept_similarity
+        assert evidence.ood_score <= limit.accept_strangeness
         assert limit.accept_confidence <= 1
         assert evidence.side_px >= limit.min_side_px
         assert evidence.sharpness >= limit.min_sharpness
@@ -101,7 +100,7 @@ def test_stricter_limits_never_accept_more(evidence: Evidence, limit: Limits, mo
     stricter = replace(
         limit,
         accept_confidence=limit.accept_confidence + more,
-        accept_similarity=limit.accept_similarity + further,
+        accept_strangeness=limit.accept_strangeness - further,
         ood_threshold=limit.ood_threshold - more,
     )
     if route(evidence, limit)[0] is not Route.ACCEPT:
