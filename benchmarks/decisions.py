@@ -121,11 +121,11 @@ def measured(pool: Pool, done: Certified, fresh: Scored) -> dict[str, float]:
     weight = photo_weights(pool.mix.share, fresh.scores.true)
     evidence = done.allowance.evidence(fresh.photos, fresh.scores, fresh.unseen, weight)
     took = accepted(done.cuts, pool.material, pool.mix, evidence)
-    wrong, tiers = took & ~fresh.scores.correct, np.array(pool.material.tiers)
+    wrong, classes = took & ~fresh.scores.correct, len(pool.material.products)
     errors = [
         float(weight[wrong & inside].sum() / weight[took & inside].sum())
         for cut in done.cuts
-        if (inside := np.isin(tiers[fresh.scores.best], cut.group.tiers)).any() and weight[took & inside].sum() > 0
+        if (inside := cut.group.flags(classes)[fresh.scores.best]).any() and weight[took & inside].sum() > 0
     ]
     unseen = replace(evidence, scores=evidence.unseen, confidence=evidence.unseen_confidence)
     unseen = replace(unseen, allowed=evidence.unseen_allowed)

@@ -31,7 +31,7 @@ from calibration.rules.lesson import Scored
 from calibration.rules.ood_fit import ood_from_scores
 from calibration.rules.plug_in import PlugIn, plug_in_from_evidence
 from calibration.rules.quality import quality_from_photos
-from calibration.rules.thresholds import Evidence, GroupCut, Targets, groups_from_tiers, thresholds_from_scores
+from calibration.rules.thresholds import Evidence, GroupCut, Targets, groups_of, thresholds_from_scores
 from calibration.rules.twins import TwinPair, lookalikes_of, twin_index, twins_from_scores
 from calibration.rules.verify_fit import VerifyRule, verify_from_scores
 from calibration.space.expected import Expectation
@@ -113,8 +113,9 @@ class _Choice:
         """Return the cut points for these targets."""
         tiers = self.material.tiers
         photos = np.bincount(self.certify.scores.true, minlength=len(tiers))
-        groups = groups_from_tiers(tiers, self.mix.share, photos, targets)
-        return thresholds_from_scores(self.learn, self.certify, groups, tiers, targets)
+        names = [product.sku for product in self.material.products]
+        groups = groups_of(names, tiers, self.mix.share, photos, targets)
+        return thresholds_from_scores(self.learn, self.certify, groups, len(tiers), targets)
 
     def alternatives(self, targets: Targets) -> tuple[Alternative, ...]:
         """Return what half and twice each of the two limits would accept."""

@@ -24,7 +24,7 @@ from calibration.rules.detector import BASELINE
 from calibration.rules.lesson import Scored
 from calibration.rules.ood_fit import ood_from_scores
 from calibration.rules.quality import quality_from_photos
-from calibration.rules.thresholds import Evidence, GroupCut, groups_from_tiers, thresholds_from_scores
+from calibration.rules.thresholds import Evidence, GroupCut, groups_of, thresholds_from_scores
 from calibration.rules.twins import lookalikes_of, twin_index
 from calibration.rules.verify_fit import MAX_SET, verify_from_scores
 from edge.build_folder import InputSpec
@@ -152,8 +152,9 @@ def _routed(rehearsal: Rehearsal, certify: Scored, measure: Scored, spec: InputS
     evidence = allowance.evidence(certify.photos, certify.scores, certify.unseen, weight)
     learn_weight = photo_weights(mix.share, learn.scores.true)
     learnt = allowance.evidence(learn.photos, learn.scores, learn.unseen, learn_weight)
-    groups = groups_from_tiers(material.tiers, mix.share, rehearsal.certify_counts, settings.targets)
-    cuts = thresholds_from_scores(learnt, evidence, groups, material.tiers, settings.targets)
+    names = [product.sku for product in material.products]
+    groups = groups_of(names, material.tiers, mix.share, rehearsal.certify_counts, settings.targets)
+    cuts = thresholds_from_scores(learnt, evidence, groups, len(names), settings.targets)
     left = allowance.usable(certify.photos, certify.scores) & ~accepted(cuts, material, mix, evidence)
     verify = verify_from_scores(certify.scores, weight, evidence.confidence, left)
     share = photo_weights(mix.wanted, measure.scores.true)

@@ -21,6 +21,7 @@ from calibration.photos.photoset import Photoset
 from calibration.report.evaluate import Curve, Outcome, decide, outcome_of, risk_coverage
 from calibration.rules.bounds import clean_photos_needed
 from calibration.rules.ood_fit import Detection, auroc
+from calibration.rules.thresholds import GroupCut
 from calibration.rules.unseen import FOLDS
 from calibration.space.expected import expected_of
 from calibration.space.head import Rows, embed
@@ -119,7 +120,7 @@ def report_values(
         "promise": promise_of(fitted, settings),
         "clean_photos_needed": clean_photos_needed(settings.targets.accept_error, 1.0 - settings.targets.certainty),
         "findings": asdict(findings),
-        "groups": [{"name": cut.group.name, **asdict(cut)} for cut in fitted.groups],
+        "groups": [_group(cut) for cut in fitted.groups],
         "alternatives": [asdict(alternative) for alternative in fitted.alternatives],
         "plug_in": asdict(fitted.plug_in),
         "detector": {
@@ -142,6 +143,12 @@ def report_values(
     }
     plain: dict[str, Any] = _finite(values)
     return plain
+
+
+def _group(cut: GroupCut) -> dict[str, Any]:
+    """Return a group's cut points with its name, source and number of products in the place of their list."""
+    group = {"source": cut.group.source, "products": len(cut.group.members)}
+    return {"name": cut.group.name, **asdict(cut), "group": group}
 
 
 def _rules(fitted: Fitted) -> dict[str, Any]:

@@ -105,10 +105,9 @@ def _accept_cuts(
     confidence = np.full(len(material.products), np.inf, np.float32)
     strangeness = np.full(len(material.products), -np.inf, np.float32)
     source = ["none"] * len(material.products)
-    of_tier = {tier: cut for cut in cuts for tier in cut.group.tiers}
-    for index, tier in enumerate(material.tiers):
-        cut = of_tier[tier]
-        if cut.certified and mix.covered[index]:
-            confidence[index], strangeness[index] = cut.confidence, cut.strangeness
-            source[index] = "tier" if len(cuts) > 1 else "global"
+    for cut in cuts:
+        for index in cut.group.members if cut.certified else ():
+            if mix.covered[index]:
+                confidence[index], strangeness[index] = cut.confidence, cut.strangeness
+                source[index] = cut.group.source
     return confidence, strangeness, tuple(source)

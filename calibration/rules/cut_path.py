@@ -2,9 +2,9 @@
 
 A step is a pair (confidence, nearness), nearness being minus the score of the unknown detector. Confidence falls by
 equal shares of the photos that may be accepted. At each step the nearness is the least that keeps the look-alikes
-accepted under a share of their cap; nearness also keeps errors out, so several shares are tried (CAUTIONS) and the path
-that should accept most before it fails is taken. It starts where both claims should pass with room to spare, so that
-the first test does not fail for want of photos.
+accepted under a share of their cap; nearness also keeps errors out, so several shares are tried (CAUTIONS). Of the
+paths that should accept nearly the most before they fail (NEARLY), the one with the fewest errors is taken. It starts
+where both claims should pass with room to spare, so that the first test does not fail for want of photos.
 
 What is expected of a step is its p-value if the certifying photos came out like these: wrong ones halfway between those
 seen and those that the confidence itself expects, for a few photos tell little about one error in a hundred.
@@ -25,6 +25,7 @@ __all__ = ["Path", "Side", "Sums", "path_from_learn"]
 
 STEPS = 60
 LEVELS = 40
+NEARLY = 0.98  # of what the best path should accept
 CAUTIONS = (0.95, 0.85, 0.75, 0.5, 0.3, 0.15)  # shares of the near-unknown cap
 
 Floats = NDArray[np.float64]
@@ -169,15 +170,22 @@ def path_from_learn(learn: Side, largest: float, targets: tuple[float, float], m
         fits = expected.rest_p_value(caution * targets[1]) <= miss / 4
         levels = np.where(fits.any(axis=1), fits.argmax(axis=1), len(nearest) - 1)
         steps = np.arange(len(levels))
-        paths.append((*_walk(expected.total[steps, levels], p[steps, levels], miss), levels))
-    _, _, start, levels = max(paths, key=lambda path: path[:2])
+        paths.append((*_walk(expected.at(levels), p[steps, levels], miss), levels))
+    most = max(paths, key=lambda path: path[:2])
+    good = [path for path in paths if path[0] >= NEARLY * most[0]] if most[0] > 0 else [most]
+    _, _, _, start, levels = min(good, key=lambda path: (path[2], -path[0]))
     return Path(confidences, nearest, levels, start)
 
 
-def _walk(total: Floats, p: Floats, miss: float) -> tuple[float, float, int]:
-    """Return what should be accepted before the walk fails, minus the least p-value, and where to start."""
+def _walk(path: Sums, p: Floats, miss: float) -> tuple[float, float, float, int]:
+    """Return what should be accepted before the walk fails, minus the least p-value, the share that should be wrong
+    of it, and where to start.
+    """
     easy = np.flatnonzero(p <= miss / 4)
     start = int(easy[0]) if len(easy) else int(p.argmin())
     failed = np.flatnonzero(p[start:] > miss / 2)
     end = start + (int(failed[0]) if len(failed) else len(p) - start)
-    return float(total[start:end].max(initial=0.0)), -float(p.min()), start
+    if end == start:
+        return 0.0, -float(p.min()), 1.0, start
+    best = start + int(path.total[start:end].argmax())
+    return float(path.total[best]), -float(p.min()), float(path.wrong[best] / max(path.total[best], 1e-300)), start

@@ -1,6 +1,7 @@
 """Accept cut points with a certificate: among what is accepted, at most `accept_error` is wrong.
 
-The claim, for each group of products (tier) at once, with probability `certainty` over the photos that certify:
+The claim, for each group of products (a class, tiers, or all) at once, with probability `certainty` over the photos
+that certify:
 - of the photos that are accepted as a product of the group, in the stated mix, at most `accept_error` show another one;
 - of the photos whose product is not enrolled, and whose best candidate is of the group, at most `near_unknown` are
   accepted (simulated by `calibration.rules.unseen`).
@@ -29,9 +30,10 @@ from calibration.rules.bounds import clean_photos_needed, upper_bound
 from calibration.rules.cut_path import Side, Sums, path_from_learn
 from calibration.rules.scores import Scores
 
-__all__ = ["Evidence", "Group", "GroupCut", "Targets", "groups_from_tiers", "thresholds_from_scores"]
+__all__ = ["Evidence", "Group", "GroupCut", "Targets", "groups_of", "thresholds_from_scores"]
 
 ROOM = 6.0  # a group needs this many times the clean photos before it stands alone
+MOST_ALONE = 20  # classes with cut points of their own: each group costs all others certainty
 
 Floats = NDArray[np.float64]
 
@@ -65,14 +67,20 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Products that share cut points: the names of their tiers."""
+    """Products that share cut points: their positions, a name for people, and how they came together.
 
-    tiers: tuple[str, ...]
+    `source` is `class` for a product with the photos to stand alone, `tier` for one or more tiers, `global` for all.
+    """
 
-    @property
-    def name(self) -> str:
-        """The tiers' names without their order, joined."""
-        return "+".join(tier.split(" ", 1)[-1] for tier in self.tiers)
+    name: str
+    source: str
+    members: tuple[int, ...]
+
+    def flags(self, classes: int) -> NDArray[np.bool_]:
+        """Say for each of the classes (C,) whether it is in the group."""
+        inside = np.zeros(classes, bool)
+        inside[list(self.members)] = True
+        return inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,35 +112,63 @@ class GroupCut:
         return self.confidence < np.inf
 
 
-def groups_from_tiers(tiers: Sequence[str], share: Floats, photos: NDArray[np.int64], targets: Targets) -> list[Group]:
-    """Return the tiers as groups, weakest first, joined until each has the photos to certify something.
+def groups_of(
+    names: Sequence[str], tiers: Sequence[str], share: Floats, photos: NDArray[np.int64], targets: Targets
+) -> list[Group]:
+    """Return groups of classes, the weakest tiers first, such that each has the photos to certify something.
 
-    `tiers` (C,) names a tier per class as `0 tail`, `1 mid`, ...; they are ordered by name. `share` (C,) is the mix and
-    `photos` (C,) the certifying photos per class: only counts are looked at.
+    A class alone that has them is a group of its own; of the others the tiers are joined until each group has them.
+    `names` (C,) are for people; `tiers` (C,) name a tier per class as `0 tail`, `1 mid`, ..., ordered by name. `share`
+    (C,) is the mix and `photos` (C,) the certifying photos per class: only counts are looked at, and since an error
+    may be a photo of any product, a group's photos count in units of the heaviest photo of all.
     """
-    names = sorted(set(tiers))
     heaviest = float(np.max(share / np.maximum(photos, 1), initial=0.0))
-    strength = {
-        name: sum(float(w) for w, tier in zip(share, tiers, strict=True) if tier == name) / max(heaviest, 1e-300)
-        for name in names
-    }
-    for count in range(len(names), 1, -1):
-        parts = [names[: len(names) - count + 1], *([name] for name in names[len(names) - count + 1 :])]
-        needed = ROOM * clean_photos_needed(targets.accept_error, (1.0 - targets.certainty) / count)
-        if all(sum(strength[name] for name in part) >= needed for part in parts):
-            return [Group(tuple(part)) for part in parts]
-    return [Group(tuple(names))]
+    strength = share / max(heaviest, 1e-300)
+    rich = [int(c) for c in np.argsort(-strength, kind="stable")]
+    fewest = _photos_needed(targets, 2)
+    rich = [c for c in rich if strength[c] >= fewest and photos[c] > 0][:MOST_ALONE]
+    for alone in range(len(rich), -1, -1):
+        rest = sorted(set(range(len(tiers))) - set(rich[:alone]))
+        singles = [Group(names[c], "class", (c,)) for c in rich[:alone]]
+        for parts in _joined([tiers[c] for c in rest]):
+            groups = [_of_tiers(part, rest, tiers, whole=len(parts) == 1 and not singles) for part in parts]
+            needed = _photos_needed(targets, len(groups) + len(singles))
+            if all(strength[list(one.members)].sum() >= needed for one in (*groups, *singles)):
+                return [*groups, *singles]
+    return [Group(_plain(sorted(set(tiers))), "global", tuple(range(len(tiers))))]
+
+
+def _joined(tiers: Sequence[str]) -> list[list[list[str]]]:
+    """Return the ways to join tiers, most groups first: the weakest ones together, the others each alone."""
+    names = sorted(set(tiers))
+    return [
+        [names[: len(names) - count + 1], *([name] for name in names[len(names) - count + 1 :])]
+        for count in range(len(names), 0, -1)
+    ]
+
+
+def _of_tiers(part: Sequence[str], rest: Sequence[int], tiers: Sequence[str], whole: bool) -> Group:
+    return Group(_plain(part), "global" if whole else "tier", tuple(c for c in rest if tiers[c] in part))
+
+
+def _plain(tiers: Sequence[str]) -> str:
+    """Return the tiers' names without their order, joined."""
+    return "+".join(tier.split(" ", 1)[-1] for tier in tiers)
+
+
+def _photos_needed(targets: Targets, groups: int) -> float:
+    return ROOM * clean_photos_needed(targets.accept_error, (1.0 - targets.certainty) / groups)
 
 
 def thresholds_from_scores(
-    learn: Evidence, certify: Evidence, groups: Sequence[Group], tiers: Sequence[str], targets: Targets
+    learn: Evidence, certify: Evidence, groups: Sequence[Group], classes: int, targets: Targets
 ) -> list[GroupCut]:
-    """Return one cut per group. `tiers` (C,) are the classes' tiers; no photo may be in both `learn` and `certify`."""
+    """Return one cut per group of the `classes` C; no photo may be in both `learn` and `certify`."""
     miss = (1.0 - targets.certainty) / len(groups)
     largest = float(certify.weight.max(initial=0.0))
     cuts = []
     for group in groups:
-        member = np.array([tier in group.tiers for tier in tiers])
+        member = group.flags(classes)
         cuts.append(_cut(group, _of(learn, member), _of(certify, member), largest, (targets, miss)))
     return cuts
 

@@ -7,7 +7,7 @@ import pytest
 
 from calibration.rules.bounds import p_value
 from calibration.rules.scores import DEPTH, Scores
-from calibration.rules.thresholds import Evidence, Group, Targets, thresholds_from_scores
+from calibration.rules.thresholds import Evidence, Group, Targets, groups_of, thresholds_from_scores
 
 # Groups of (classes, photos per class, share accepted, share of these wrong).
 SHOPS = {
@@ -81,14 +81,14 @@ def scores(true: np.ndarray, best: np.ndarray, similarity: np.ndarray) -> Scores
 def calibrate_and_check(seed: int, classes: int, targets: Targets, tiers: int) -> tuple[bool, bool]:
     """Return whether anything was certified, and whether fresh photos break any part of the promise."""
     shop = Shop(seed, classes)
-    names = [f"{number % tiers}" for number in range(classes)]
-    groups = [Group((f"{number}",)) for number in range(tiers)]
+    tier = np.arange(classes) % tiers
+    groups = [Group(f"{n}", "tier", tuple(np.flatnonzero(tier == n).tolist())) for n in range(tiers)]
     learn, certify = shop.draw(shop.rng.integers(1, 8, classes)), shop.draw(shop.rng.integers(2, 14, classes))
     fresh = shop.draw(np.full(classes, 50))
     broken = False
-    cuts = thresholds_from_scores(learn, certify, groups, names, targets)
+    cuts = thresholds_from_scores(learn, certify, groups, classes, targets)
     for cut in cuts:
-        member = np.array([name in cut.group.tiers for name in names])
+        member = cut.group.flags(classes)
         taken = member[fresh.scores.best] & reaches(fresh.confidence, fresh.scores, cut.confidence, cut.strangeness)
         near = member[fresh.unseen.best]
         let_in = near & reaches(fresh.unseen_confidence, fresh.unseen, cut.confidence, cut.strangeness)
@@ -119,3 +119,38 @@ def test_promise_holds_on_fresh_photos(classes: int, targets: Targets, tiers: in
     broken = sum(bad for _, bad in runs)
     assert broken <= 5  # at exactly 10 % more than 5 of 24 have a probability of 2.8 %; these runs are seeded
     assert certified >= useful, "the certificate holds, but it is never given"
+
+
+def grouped(photos: list[int], share: list[float], tiers: list[str]) -> list[tuple[str, str]]:
+    names = [f"sku-{number}" for number in range(len(photos))]
+    targets = Targets(0.01, 0.1, 0.9)
+    found = groups_of(names, tiers, np.array(share) / sum(share), np.array(photos, np.int64), targets)
+    everyone = sorted(member for group in found for member in group.members)
+    assert everyone == list(range(len(photos)))
+    return [(group.name, group.source) for group in found]
+
+
+TIERS = ["0 tail"] * 100 + ["1 head"] * 100
+
+
+def test_few_photos_make_one_group() -> None:
+    assert grouped([3] * 200, [1.0] * 200, TIERS) == [("tail+head", "global")]
+
+
+def test_tiers_with_enough_photos_stand_alone() -> None:
+    assert grouped([30] * 200, [1.0] * 200, TIERS) == [("tail", "tier"), ("head", "tier")]
+    assert grouped([12] * 100 + [30] * 100, [1.0] * 100 + [0.1] * 100, TIERS) == [("tail+head", "global")]
+
+
+def test_a_product_with_enough_photos_for_its_share_stands_alone() -> None:
+    photos, share = [30] * 199 + [20_000], [1.0] * 199 + [100.0]
+    assert grouped(photos, share, TIERS) == [("tail", "tier"), ("head", "tier"), ("sku-199", "class")]
+
+
+def test_many_photos_of_a_small_share_are_not_enough() -> None:
+    """Its errors are photos of other products, each of which weighs as much as a third of all its own."""
+    assert ("sku-199", "class") not in grouped([3] * 199 + [20_000], [1.0] * 200, TIERS)
+
+
+def test_without_photos_there_is_one_group() -> None:
+    assert grouped([0, 0], [1.0, 1.0], ["0 tail", "1 head"]) == [("tail+head", "global")]
