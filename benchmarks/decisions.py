@@ -95,7 +95,7 @@ def pool_from(build: BuildFolder, catalogue: Catalogue, cache: Path, threads: in
         detector, _ = pooling.detector(learnt, final, settings.false_unknown)
         learn = learnt.scored(detector.method)
         chosen = (detector, final.lesson.enrolled.centres)
-        before = allowance_from_learn(material, mix, learn, chosen, build.info.input)
+        before = allowance_from_learn(material, learn, chosen, build.info.input, settings)
         return Pool(material, mix, learn, final.lesson.scored(detector), before, settings)
 
 

@@ -32,7 +32,8 @@ from calibration.rules.ood_fit import ood_from_scores
 from calibration.rules.plug_in import PlugIn, plug_in_from_evidence
 from calibration.rules.quality import quality_from_photos
 from calibration.rules.thresholds import Evidence, GroupCut, Targets, groups_of, thresholds_from_scores
-from calibration.rules.twins import TwinPair, lookalikes_of, twin_index, twins_from_scores
+from calibration.rules.twins import TwinPair, twin_index, twins_from_scores
+from calibration.rules.unseen import class_folds
 from calibration.rules.verify_fit import VerifyRule, verify_from_scores
 from calibration.space.expected import Expectation
 from calibration.space.head import Head, Rows
@@ -152,7 +153,7 @@ def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, ste
     step("cut points")
     learn, enrolled = learnt.scored(detector.method), final.lesson.enrolled
     twins = twins_from_scores(enrolled.centres, learn.scores)
-    before = allowance_from_learn(material, mix, learn, (detector, enrolled.centres), spec)
+    before = allowance_from_learn(material, learn, (detector, enrolled.centres), spec, settings)
     done = certified_from_scores(material, mix, learn, final.lesson.scored(detector), (before, settings))
     right = done.evidence.scores.correct
     return Fitted(
@@ -185,12 +186,13 @@ def mix_for(material: Material, settings: Settings) -> Mix:
 
 
 def allowance_from_learn(
-    material: Material, mix: Mix, learn: Scored, chosen: tuple[OodModel, Embeddings], spec: InputSpec
+    material: Material, learn: Scored, chosen: tuple[OodModel, Embeddings], spec: InputSpec, settings: Settings
 ) -> Allowance:
     """Return what is fitted before the cut points: confidence, quality, twins; `chosen` are the detector, without a
     threshold yet, and the centroids (C, D).
     """
     detector, centres = chosen
+    mix = mix_for(material, settings)
     classes = len(material.products)
     validation = joined([material.fit, material.certify])
     return Allowance(
@@ -199,7 +201,7 @@ def allowance_from_learn(
         quality=quality_from_photos(spec, validation.sides_px, validation.sharpness),
         twin=twin_index(twins_from_scores(centres, learn.scores), classes),
         discontinued=np.array([product.status == "discontinued" for product in material.products]),
-        lookalike=lookalikes_of(centres),
+        fold=class_folds([product.sku for product in material.products], settings.seed),
     )
 
 

@@ -36,7 +36,6 @@ from calibration.rules.expected_fit import Residuals, expected_parameters, no_ex
 from calibration.rules.lesson import Lesson, Scored, Taught
 from calibration.rules.ood_parameters import parameters_from_photos, parameters_of, temperature_from_scores
 from calibration.rules.scores import join, nothing, scores_from_embeddings
-from calibration.rules.twins import lookalikes_of
 from calibration.rules.unseen import Round, Unseen, class_folds, group_folds
 from calibration.space.expected import (
     Expectation,
@@ -232,12 +231,8 @@ class Learning:
         known = Residuals(join([one.scores for one in scored]).similarity, together, np.concatenate(right))
         unseen = Residuals(np.zeros(0, np.float32), together[:0], np.zeros(0))
         if all(len(one.unseen) for one in scored):
-            lookalike = [
-                weight * lookalikes_of(lesson.enrolled.centres)[one.scores.true]
-                for lesson, one, weight in zip(lessons, scored, weights, strict=True)
-            ]
             similarity = join([one.unseen for one in scored]).similarity
-            unseen = Residuals(similarity, together, np.concatenate(lookalike))
+            unseen = Residuals(similarity, together, np.concatenate(weights))
         return expectation, expected, expected_parameters(known, unseen)
 
     def _temperature(self, taught: list[Taught], shape: Shape) -> float:

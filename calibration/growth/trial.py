@@ -25,7 +25,8 @@ from calibration.rules.lesson import Scored
 from calibration.rules.ood_fit import ood_from_scores
 from calibration.rules.quality import quality_from_photos
 from calibration.rules.thresholds import Evidence, GroupCut, groups_of, thresholds_from_scores
-from calibration.rules.twins import lookalikes_of, twin_index
+from calibration.rules.twins import twin_index
+from calibration.rules.unseen import class_folds
 from calibration.rules.verify_fit import MAX_SET, verify_from_scores
 from edge.build_folder import InputSpec
 from edge.parameters import OodModel
@@ -148,7 +149,7 @@ def _outcome(rehearsal: Rehearsal, certify: Scored, measure: Scored, spec: Input
 def _routed(rehearsal: Rehearsal, certify: Scored, measure: Scored, spec: InputSpec, settings: Settings) -> _Routed:
     material, mix, learn = rehearsal.material, rehearsal.mix, rehearsal.learn
     weight = photo_weights(mix.share, certify.scores.true)
-    allowance = _allowance(rehearsal, certify, weight, spec, settings.false_unknown)
+    allowance = _allowance(rehearsal, certify, weight, spec, settings)
     evidence = allowance.evidence(certify.photos, certify.scores, certify.unseen, weight)
     learn_weight = photo_weights(mix.share, learn.scores.true)
     learnt = allowance.evidence(learn.photos, learn.scores, learn.unseen, learn_weight)
@@ -167,16 +168,16 @@ def _routed(rehearsal: Rehearsal, certify: Scored, measure: Scored, spec: InputS
 
 
 def _allowance(
-    rehearsal: Rehearsal, certify: Scored, weight: NDArray[np.float64], spec: InputSpec, false_unknown: float
+    rehearsal: Rehearsal, certify: Scored, weight: NDArray[np.float64], spec: InputSpec, settings: Settings
 ) -> Allowance:
     validation = joined([rehearsal.material.fit, certify.photos])
     return Allowance(
         confidence=rehearsal.confidence,
-        ood=ood_from_scores(OodModel(BASELINE, 0.0, 0.0), certify.scores.strange, weight, false_unknown),
+        ood=ood_from_scores(OodModel(BASELINE, 0.0, 0.0), certify.scores.strange, weight, settings.false_unknown),
         quality=quality_from_photos(spec, validation.sides_px, validation.sharpness),
         twin=twin_index(rehearsal.twins, len(rehearsal.material.products)),
         discontinued=np.array([product.status == "discontinued" for product in rehearsal.material.products]),
-        lookalike=lookalikes_of(rehearsal.centres),
+        fold=class_folds([product.sku for product in rehearsal.material.products], settings.seed),
     )
 
 

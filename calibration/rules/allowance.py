@@ -28,9 +28,9 @@ __all__ = ["Allowance", "accepted", "class_infos", "rules_of"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Allowance:
-    """What is fitted before the cut points; `twin`, `discontinued` and `lookalike` are per class, (C,).
+    """What is fitted before the cut points; `twin`, `discontinued` and `fold` are per class, (C,).
 
-    `lookalike` says whose photos stand for look-alikes that are not enrolled.
+    `fold` is the round in which a class was taken out to simulate look-alikes (`calibration.rules.unseen`).
     """
 
     confidence: ConfidenceModel
@@ -38,7 +38,7 @@ class Allowance:
     quality: QualityLimits
     twin: NDArray[np.int32]
     discontinued: NDArray[np.bool_]
-    lookalike: NDArray[np.bool_]
+    fold: NDArray[np.int64]
 
     def usable(self, photos: Photoset, scores: Scores) -> NDArray[np.bool_]:
         """Say for each photo whether it can go to accept or verify: good picture, not unknown, best one on sale."""
@@ -57,9 +57,18 @@ class Allowance:
             confidence=self._confidence(scores),
             allowed=self.usable(photos, scores) & alone[scores.best],
             unseen_confidence=self._confidence(unseen),
-            unseen_allowed=self.usable(again, unseen) & alone[unseen.best],
-            unseen_weight=(weight * self.lookalike[photos.labels])[: len(unseen)],
+            unseen_allowed=self.usable(again, unseen) & self._acceptable_without(again.labels, unseen.best),
+            unseen_weight=weight[: len(unseen)],
         )
+
+    def _acceptable_without(self, out: NDArray[np.int32], best: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Say for each photo (M,) whether `best` could be accepted in the round in which the photo's class `out` is.
+
+        A twin that is out as well would not be known there: a look-alike may be the twin of a product that has none.
+        """
+        twin = self.twin[best]
+        known = (twin != NONE) & (self.fold[np.maximum(twin, 0)] != self.fold[out])
+        return np.asarray(~known & ~self.discontinued[best])
 
     def _confidence(self, scores: Scores) -> NDArray[np.float32]:
         return p_correct(self.confidence, scores.best.astype(np.intp), scores.similarity, scores.margin)

@@ -25,7 +25,6 @@ __all__ = [
     "CONFUSED",
     "SEPARATION",
     "TwinPair",
-    "lookalikes_of",
     "nearest_cosine",
     "successors_of",
     "twin_index",
@@ -35,7 +34,6 @@ __all__ = [
 SEPARATION = 0.05
 CONFUSED = 0.15
 MIN_CONFUSIONS = 2
-LONELY = 0.25
 _BLOCK = 1024
 
 
@@ -78,14 +76,6 @@ def twin_index(pairs: Sequence[TwinPair], classes: int) -> NDArray[np.int32]:
             if twin[one] == NONE:
                 twin[one] = other
     return twin
-
-
-def lookalikes_of(centres: Embeddings) -> NDArray[np.bool_]:
-    """Say for each class (C,) whether it stands for look-alikes: all but the LONELY share farthest from any other."""
-    nearest = nearest_cosine(centres)
-    if len(nearest) == 0:
-        return np.ones(len(centres), bool)
-    return np.asarray(nearest >= np.quantile(nearest, LONELY, method="lower"))
 
 
 def successors_of(products: Sequence[Product]) -> NDArray[np.int32]:

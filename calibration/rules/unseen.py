@@ -7,8 +7,8 @@ separate two sisters still pushes the deleted one away from the other. Taking ou
 a family enrolled (look-alikes); taking out whole groups leaves none of it (new brands).
 
 The within-class covariance keeps the residuals of the products taken out; it is pooled over all and theirs are few.
-What counts as a look-alike is a photo of a product that has another one near (`calibration.rules.twins.lookalikes_of`):
-a product without any sister, taken out, looks like nothing, and counting it would make the forecast too good.
+Whatever else was fitted with the product enrolled must not be known there either: that its sister was called its twin,
+for one (`calibration.rules.allowance`).
 
 Limits: every FOLDS-th sister is missing too, so families of two are simulated a little too easy.
 """
