@@ -78,6 +78,17 @@ def test_order_of_rows_and_a_cache_change_nothing(build: Path, shop: Path, bundl
     assert read_bundle(tmp_path / "bundle").id == read_bundle(bundle).id
 
 
+def test_every_photo_twice_changes_nothing(build: Path, shop: Path, bundle: Path, tmp_path: Path) -> None:
+    """A copy says nothing new, under whatever name it lies: each picture counts once."""
+    twice = tmp_path / "twice"
+    shutil.copytree(shop, twice)
+    for path in [path for path in twice.rglob("*") if path.suffix in (".jpg", ".png")]:
+        shutil.copy(path, path.with_name(f"zz-{path.name}"))
+    assert run(build, twice, tmp_path / "bundle", "--accept-error", "0.3", "--near-unknown", "0.9") == 0
+    for name in ("engine.onnx", "table.npz", "rules.npz", "classes.json"):
+        assert (tmp_path / "bundle" / name).read_bytes() == (bundle / name).read_bytes(), name
+
+
 def test_report_is_complete_and_needs_nothing_else(bundle: Path) -> None:
     values = json.loads((bundle / "report.json").read_bytes())
     assert values["findings"]["measured_on"] == "test"

@@ -18,12 +18,15 @@ from calibration.photos.material import Material
 from calibration.photos.mix import photo_weights
 from calibration.photos.photoset import Photoset
 from calibration.report.evaluate import decide, outcome_of, risk_coverage
+from calibration.rules.allowance import Allowance
+from calibration.rules.scores import DEPTH, Scores
 from calibration.rules.thresholds import Targets
 from calibration.space.expected import expected_of
 from calibration.space.head import embed
 from edge.build_folder import BuildFolder
 from edge.engine_row import join_rows
 from edge.engines.fake import FakeEngine
+from edge.parameters import QualityLimits
 from edge.pipeline import Pipeline
 from edge.types import Decision, Reason, Route
 
@@ -114,6 +117,54 @@ def shuffle(photos: Photoset, rng: np.random.Generator) -> Photoset:
 def by_row(fitted: Fitted, given: Material, world: World) -> list[tuple[int, Decision]]:
     found = decisions(fitted, given, given.test, world.rows())
     return list(zip(given.test.rows.tolist(), found, strict=True))
+
+
+def test_order_of_products_changes_nothing(shop: tuple[World, Material, Fitted]) -> None:
+    world, given, fitted = shop
+    number = np.random.default_rng(6).permutation(len(given.products))  # of each product in the other order
+    moved = replace(
+        given,
+        products=tuple(given.products[int(old)] for old in np.argsort(number)),
+        tiers=tuple(given.tiers[int(old)] for old in np.argsort(number)),
+        **{name: renumbered(getattr(given, name), number) for name in ("reference", "fit", "certify", "test")},
+    )
+    other = run(world, moved)
+    first = {row: (d.route, d.sku) for row, d in by_row(fitted, given, world)}
+    second = {row: (d.route, d.sku) for row, d in by_row(other, moved, world)}
+    assert np.mean([first[row] == second[row] for row in first]) > 0.98
+    offset, permuted = fitted.rules.confidence.class_offset, other.rules.confidence.class_offset
+    np.testing.assert_allclose(permuted[number], offset, atol=0.02)
+
+
+def renumbered(photos: Photoset, number: np.ndarray) -> Photoset:
+    return replace(photos, labels=number[photos.labels].astype(np.int32))
+
+
+def test_a_twin_that_is_out_is_not_known(shop: tuple[World, Material, Fitted]) -> None:
+    _, given, fitted = shop
+    fold = np.arange(len(given.products), dtype=np.int64) % 5
+    twin = np.full(len(given.products), -1, np.int32)
+    twin[1], twin[6], twin[2] = 6, 1, 8  # 1 and 6 are out in one round, 2 and 8 are not
+    before = Allowance(
+        confidence=fitted.rules.confidence,
+        ood=replace(fitted.rules.ood, threshold=np.inf),
+        quality=QualityLimits(0, 0.0),
+        twin=twin,
+        discontinued=np.zeros(len(twin), bool),
+        fold=fold,
+    )
+    photos = given.certify.take(np.array([int(np.flatnonzero(given.certify.labels == c)[0]) for c in (6, 8, 8)]))
+    best = np.array([1, 2, 3], np.int32)  # the twin of each product that is out, and another one
+    some = np.full(3, 0.5, np.float32)
+    seen = Scores(photos.labels, photos.labels, some, some, some, some, np.zeros((3, DEPTH), np.float32))
+    unseen = replace(seen, best=best)
+    evidence = before.evidence(photos, seen, unseen, np.ones(3))
+    # 6 is out with its photo, so 1 has no twin there; 8 is out, and 2 has none; for photos of 4 both are known
+    assert evidence.unseen_allowed.tolist() == [True, True, True]
+    other = given.certify.take(np.flatnonzero(given.certify.labels == 4)[:3])
+    assert before.evidence(other, seen, unseen, np.ones(3)).unseen_allowed.tolist() == [False, False, True]
+    enrolled = before.evidence(photos, replace(seen, best=np.array([1, 2, 6], np.int32)), unseen, np.ones(3))
+    assert not enrolled.allowed.any()
 
 
 def test_not_finite_embedding_is_reviewed(shop: tuple[World, Material, Fitted]) -> None:
