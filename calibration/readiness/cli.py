@@ -24,7 +24,7 @@ from calibration.readiness.distances import check_distances
 from calibration.readiness.evidence import Evidence, Options, gather, report_of
 from calibration.readiness.footprint import Footprint, measure
 from calibration.readiness.headroom import RUNS, check_headroom, find_device
-from calibration.readiness.history import HEADER, check_history, read_history
+from calibration.readiness.history import HEADER, OWN_RECORD, check_history, months_from_record, read_history
 from calibration.readiness.labels import check_labels
 from calibration.readiness.page import bound_of, page_from_values, shown
 from calibration.readiness.pictures import Album
@@ -59,7 +59,8 @@ def _main(argv: Sequence[str]) -> int:
     bundle = read_bundle(arguments.bundle)
     page, figures = _places(arguments.out, arguments.bundle)
     detector = detector_from_report(report_of(bundle))
-    months = read_history(arguments.history) if arguments.history else ()
+    months = read_history(arguments.history) if arguments.history else months_from_record(bundle.info.changes)
+    source = "" if arguments.history else OWN_RECORD
     device = find_device(arguments.device, _device_folder())
     catalogue = read_catalogue(arguments.catalogue)
     seed = int(bundle.info.promise.get("seed", 0)) if arguments.seed is None else arguments.seed
@@ -70,7 +71,7 @@ def _main(argv: Sequence[str]) -> int:
         screen.step("check")
         checks = [
             *_checks(evidence, options.seed),
-            check_history(months, _on_sale(evidence), arguments.unknown_loop, options.seed),
+            check_history(months, _on_sale(evidence), arguments.unknown_loop, options.seed, source),
             check_headroom(device, runs, bundle.info.engine, bundle.info.classes),
             check_unknowns(detector),
             check_labels(evidence.material, evidence.embeddings, catalogue.path),
@@ -157,7 +158,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--catalogue", type=Path, required=True, metavar="DIR", help="the catalogue that it was made from")
     add("--out", type=Path, required=True, metavar="DIR|FILE.html", help="where page and JSON go")
     add("--device", type=Path, metavar="FILE", help=f"the weakest device (default: the smallest of {DEVICES})")
-    add("--history", type=Path, metavar="FILE", help=f"changes of the catalogue: {','.join(HEADER)}")
+    add(
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help=f"changes of the catalogue: {','.join(HEADER)} (else the bundle's record)",
+    )
     add("--unknown-loop", default="", metavar="TEXT", help="who enrols what the device calls unknown, and how soon")
     add("--seed", type=command.whole_number(0, 2**31), metavar="N", help="that of edge-calibrate (the bundle knows)")
     add("--cache", type=Path, metavar="DIR", help="keep embeddings there, so that the next report is quick")

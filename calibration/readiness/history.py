@@ -7,6 +7,10 @@ Strict, because a month that is missing may be one without changes or one that n
 month, another column, a number that is no whole number from 0 on is refused with its line (InputError). Three months at
 least.
 
+Without such a file the bundle's own record is read, if it spans three months: what `edge-calibrate enrol, retire,
+reinstate, remove` did, from the month of the first change to that of the last. It knows no change of a pack and nothing
+before the calibration, and says so.
+
 Figure: changes of the last twelve months (or all, if fewer), per quarter, over the mean number of products on sale in
 that time; that number is today's, walked back through added and removed. Interval: bootstrap over months: changes come
 in waves, so a Poisson interval would be too narrow. The projection for the next twelve months is the same rate.
@@ -27,13 +31,16 @@ from pathlib import Path
 import numpy as np
 
 from calibration.readiness.verdict import DRAWS, Check, Interval, Limit, Topic, Verdict, judge, not_testable
+from edge.bundle import Change
 from edge.errors import InputError
 
-__all__ = ["HEADER", "Month", "check_history", "quarterly_rate", "read_history"]
+__all__ = ["HEADER", "OWN_RECORD", "Month", "check_history", "months_from_record", "quarterly_rate", "read_history"]
 
 HEADER = ("month", "added", "changed", "removed")
 MIN_MONTHS, YEAR = 3, 12
 MAX_BYTES = 1 << 20
+OWN_RECORD = " From the bundle's own record, which knows no changed packs and nothing before its calibration."
+_ARRIVES = {"enrol", "reinstate"}
 TOPIC = Topic("change", "Catalogue change rate", Limit(0.05, at_most=True, unit="share"))
 
 
@@ -76,6 +83,23 @@ def read_history(path: Path) -> tuple[Month, ...]:
     return tuple(months)
 
 
+def months_from_record(changes: Sequence[Change]) -> tuple[Month, ...]:
+    """Return the months from the first change of a bundle to its last one; none when they are under MIN_MONTHS."""
+    numbers = [12 * int(change.date[:4]) + int(change.date[5:7]) - 1 for change in changes]
+    if not numbers or max(numbers) - min(numbers) + 1 < MIN_MONTHS:
+        return ()
+    arrived = [change.change in _ARRIVES for change in changes]
+    return tuple(
+        Month(
+            number,
+            sum(own == number and came for own, came in zip(numbers, arrived, strict=True)),
+            0,
+            sum(own == number and not came for own, came in zip(numbers, arrived, strict=True)),
+        )
+        for number in range(min(numbers), max(numbers) + 1)
+    )
+
+
 def quarterly_rate(months: Sequence[Month], products: int) -> float:
     """Return the changes per quarter over the mean catalogue; `products` are on sale after the last month."""
     sizes, size = [], products
@@ -85,14 +109,19 @@ def quarterly_rate(months: Sequence[Month], products: int) -> float:
     return 3.0 * float(np.mean([month.changes for month in months])) / max(float(np.mean(sizes)), 1.0)
 
 
-def check_history(months: Sequence[Month], products: int, loop: str, seed: int) -> Check:
-    """Check the change rate of a catalogue with `products` on sale now; no months: not testable."""
+def check_history(months: Sequence[Month], products: int, loop: str, seed: int, source: str = "") -> Check:
+    """Check the change rate of a catalogue with `products` on sale now; no months: not testable.
+
+    `source` says where the months come from, where that is not a file of the shop.
+    """
     past = (
         "Have somebody look daily at what the device calls unknown or sends to review, and enrol it within days; then "
         "say who with --unknown-loop. Calibrating now and then is too slow for this shop."
     )
     if not months:
-        needs = f"{MIN_MONTHS} months of changes: a file {','.join(HEADER)} given as --history"
+        needs = (
+            f"{MIN_MONTHS} months of changes: a file {','.join(HEADER)} given as --history, or in the bundle's record"
+        )
         return not_testable(TOPIC, needs, "Write down every month what was added, changed and removed.")
     year = months[-YEAR:]
     rate = quarterly_rate(year, products)
@@ -105,7 +134,7 @@ def check_history(months: Sequence[Month], products: int, loop: str, seed: int) 
     total = sum(month.changes for month in year)
     found = (
         f"{total:,} changes in {len(year)} months to {year[-1].name}, {products:,} products on sale now; the busiest "
-        f"three months had {worst:,}. At this rate about {4 * rate * products:,.0f} in the next twelve."
+        f"three months had {worst:,}. At this rate about {4 * rate * products:,.0f} in the next twelve.{source}"
     )
     details = {"months": [[month.name, month.added, month.changed, month.removed] for month in months], "loop": loop}
     check = judge(TOPIC, rate, interval, (found, "Nothing; keep the record.", past), details)

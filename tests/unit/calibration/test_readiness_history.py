@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.readiness.history import Month, check_history, quarterly_rate, read_history
+from calibration.readiness.history import (
+    OWN_RECORD,
+    Month,
+    check_history,
+    months_from_record,
+    quarterly_rate,
+    read_history,
+)
 from calibration.readiness.verdict import Verdict
+from edge.bundle import Change
 from edge.errors import InputError
 
 HEADER = "month,added,changed,removed\n"
@@ -93,3 +101,23 @@ def test_verdicts() -> None:
 
 def test_only_the_last_year_counts() -> None:
     assert check_history(months(*[500] * 5, *[10] * 12), 1000, "", 0).figure == pytest.approx(0.03)
+
+
+def test_a_bundles_own_record_gives_months() -> None:
+    def change(what: str, date: str) -> Change:
+        return Change(change=what, sku="a", date=date)
+
+    record = [change("enrol", "2025-11-03"), change("enrol", "2025-11-30"), change("retire", "2026-02-01")]
+    record += [change("reinstate", "2026-02-02"), change("remove", "2026-02-28")]
+    found = months_from_record(record)
+    assert [month.name for month in found] == ["2025-11", "2025-12", "2026-01", "2026-02"]
+    assert [(month.added, month.changed, month.removed) for month in found] == [
+        (2, 0, 0),
+        (0, 0, 0),
+        (0, 0, 0),
+        (1, 0, 2),
+    ]
+    assert months_from_record(record[:2]) == ()
+    assert months_from_record(()) == ()
+    said = check_history(found, 100, "", 0, OWN_RECORD).found
+    assert "own record" in said
