@@ -9,8 +9,9 @@ The equations are gathered in one pass over the photos per part (F x F floats, o
 all strengths at once by conjugate gradients, which the ridge makes quick. On 1,000 rendered products (F 6280, 11,000
 photos) it explains 56 % of the variance of the cosine on photos of the test set.
 
-Limits: a straight line in the features; a photo unlike any of the catalogue's gets an extrapolated value, which the
-detector that uses it clips to [-1, 1].
+Limits: a straight line in the features; a photo unlike any of the catalogue's (a product behind a hand) gets an
+extrapolated value, which the detector that uses it clips to [-1, 1]: it may be called unknown where the cosine alone
+would not have done so.
 """
 
 from __future__ import annotations
