@@ -221,10 +221,7 @@ class Learning:
         scored = [lesson.scored(baseline) for lesson in lessons]
         weights = [photo_weights(self.share, one.scores.true) for one in scored]
         right = [weight * one.scores.correct for one, weight in zip(scored, weights, strict=True)]
-        regressions = [
-            Regression(one.photos.rows, one.scores.similarity, weight)
-            for one, weight in zip(scored, right, strict=True)
-        ]
+        regressions = [self._regression(lesson) for lesson in lessons]
         expectation, crossed = expectation_from_parts(self.rows, regressions)
         expected = [expected_of(other, self.rows, one.photos.rows) for other, one in zip(crossed, scored, strict=True)]
         together = np.concatenate(expected)
@@ -234,6 +231,15 @@ class Learning:
             similarity = join([one.unseen for one in scored]).similarity
             unseen = Residuals(similarity, together, np.concatenate(weights))
         return expectation, expected, expected_parameters(known, unseen)
+
+    def _regression(self, lesson: Lesson) -> Regression:
+        """Return the lesson's photos and their copies, which did not teach it either, where the lookup is right."""
+        photos, table = self.material.with_copies(lesson.fresh), lesson.enrolled.table
+        found = embed(lesson.enrolled.head, self.rows, photos.rows)
+        strange = ood.prepare(OodModel(BASELINE, 0.0, 0.0), table)
+        scores = scores_from_embeddings(lookup.index_from_table(table), found, photos.labels, strange)
+        weight = photo_weights(self.share, photos.labels)
+        return Regression(photos.rows, scores.similarity, weight * scores.correct)
 
     def _temperature(self, taught: list[Taught], shape: Shape) -> float:
         """Return the temperature of the fresh photos' similarities at this shape."""

@@ -2,8 +2,8 @@
 
 Dark, blurred, covered and turned photos are less like their product than clear ones, and the features show it. Ridge
 regression (Hoerl & Kennedy, Technometrics 12, 1970) of the cosine to the own product on standardised features, on
-photos that did not teach the head that looked them up. The strength is the one of STRENGTHS that predicts the other
-part's photos best; where none beats the plain mean, the mean it is.
+photos, and augmented copies of them, that did not teach the head that looked them up. The strength is the one of
+STRENGTHS that predicts the other part's photos best; where none beats the plain mean, the mean it is.
 
 The equations are gathered in one pass over the photos per part (F x F floats, one for each of two parts) and solved for
 all strengths at once by conjugate gradients, which the ridge makes quick. On 1,000 rendered products (F 6280, 11,000
