@@ -5,9 +5,9 @@
 
 Resampled calibrations: the photos that may certify and the test photos of each product are shuffled and dealt again, as
 many to certify as before and the others to measure; cut points and unknown threshold are certified anew on each deal,
-with the head, the table and the path left as they are (these never saw either). A deal keeps its promise when the
-weighted error among what it accepts is at most the target, over all groups together and in the worst of them; tiers
-that share cut points are looked at too, which no certificate speaks of.
+with the head and the table left as they are (these never saw either). A deal keeps its promise when the
+weighted error among what it accepts is at most the target, over all products together and in the worst part that
+the certificate speaks of; the worst of all tiers is looked at too, also where some share a claim.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from calibration.photos.mix import Mix, photo_weights
 from calibration.photos.photoset import joined
 from calibration.report.screen import Screen
 from calibration.rules.allowance import Allowance, accepted
+from calibration.rules.groups import Targets
 from calibration.rules.lesson import Scored
-from calibration.rules.thresholds import Targets
 from edge.build_folder import BuildFolder, read_build
 from edge.engines import EngineSpec, open_engine
 
@@ -121,9 +121,9 @@ def measured(pool: Pool, done: Certified, fresh: Scored) -> dict[str, float]:
     """Return what these cut points do with fresh photos, in the mix: accepted, errors, look-alikes accepted."""
     weight = photo_weights(pool.mix.share, fresh.scores.true)
     evidence = done.allowance.evidence(fresh.photos, fresh.scores, fresh.unseen, weight)
-    took = accepted(done.cuts, pool.material, pool.mix, evidence)
+    took = accepted(done.cuts, pool.mix, evidence)
     wrong, classes = took & ~fresh.scores.correct, len(pool.material.products)
-    groups = [cut.group.flags(classes) for cut in done.cuts]
+    parts = [np.isin(np.arange(classes), part.members) for cut in done.cuts for part in cut.group.parts]
     tiers = np.array(pool.material.tiers)
     by_tier = [tiers == tier for tier in sorted(set(pool.material.tiers))]
     unseen = replace(evidence, scores=evidence.unseen, confidence=evidence.unseen_confidence)
@@ -131,9 +131,9 @@ def measured(pool: Pool, done: Certified, fresh: Scored) -> dict[str, float]:
     return {
         "accepted": float(weight[took].sum() / weight.sum()),
         "error": float(weight[wrong].sum() / max(weight[took].sum(), 1e-300)),
-        "worst": _worst(weight, (took, wrong), fresh.scores.best, groups),
+        "worst": _worst(weight, (took, wrong), fresh.scores.best, parts),
         "worst_tier": _worst(weight, (took, wrong), fresh.scores.best, by_tier),
-        "near_accepted": _share(evidence.unseen_weight, accepted(done.cuts, pool.material, pool.mix, unseen)),
+        "near_accepted": _share(evidence.unseen_weight, accepted(done.cuts, pool.mix, unseen)),
         "unknown": float(weight[~(fresh.scores.strange <= done.allowance.ood.threshold)].sum() / weight.sum()),
     }
 
@@ -228,7 +228,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
             (f"of {DEALS} deals: {words}", [f"{run['deals'][key]} ({run['deals'][middle]:.2%})" for run in runs])
             for words, key, middle in (
                 ("error within 1 % (median)", "error_kept", "error_median"),
-                ("in the worst group", "worst_kept", "worst_median"),
+                ("in the worst part of the certificate", "worst_kept", "worst_median"),
                 ("in the worst of tail, mid and head", "worst_tier_kept", "worst_tier_median"),
                 ("look-alikes within 10 %", "near_kept", "near_accepted_median"),
             )

@@ -26,7 +26,7 @@ from calibration.photos.fingerprint import Fingerprinted, fingerprint
 from calibration.photos.material import Material, material_from_embedded
 from calibration.report.screen import Screen, show
 from calibration.report.values import find, report_values
-from calibration.rules.thresholds import Targets
+from calibration.rules.groups import Targets
 from edge import command
 from edge.build_folder import read_build
 from edge.bundle import KIND

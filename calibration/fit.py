@@ -27,11 +27,12 @@ from calibration.photos.photoset import joined
 from calibration.rules.allowance import Allowance, accepted, rules_of
 from calibration.rules.confidence_fit import Reliability, confidence_from_scores, reliability
 from calibration.rules.detector import MethodFigure
+from calibration.rules.groups import Targets, groups_of
 from calibration.rules.lesson import Scored
 from calibration.rules.ood_fit import ood_from_scores
 from calibration.rules.plug_in import PlugIn, plug_in_from_evidence
 from calibration.rules.quality import quality_from_photos
-from calibration.rules.thresholds import Evidence, GroupCut, Targets, groups_of, thresholds_from_scores
+from calibration.rules.thresholds import Evidence, GroupCut, thresholds_from_scores
 from calibration.rules.twins import TwinPair, twin_index, twins_from_scores
 from calibration.rules.unseen import class_folds
 from calibration.rules.verify_fit import VerifyRule, verify_from_scores
@@ -125,7 +126,7 @@ class _Choice:
             error = min(targets.accept_error * factor_error, _MOST)
             near = min(targets.near_unknown * factor_near, _MOST)
             cuts = self.cuts(Targets(error, near, targets.certainty))
-            taken = self.certify.weight[accepted(cuts, self.material, self.mix, self.certify)].sum()
+            taken = self.certify.weight[accepted(cuts, self.mix, self.certify)].sum()
             found.append(Alternative(error, near, float(taken / max(self.certify.weight.sum(), 1e-300))))
         return tuple(found)
 
@@ -160,7 +161,7 @@ def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, ste
         head=enrolled.head,
         expectation=learnt.expectation,
         table=enrolled.table,
-        rules=rules_of(done.allowance, done.cuts, done.verify, material, mix),
+        rules=rules_of(done.allowance, (done.cuts, done.verify), enrolled.table, material, mix),
         mix=mix,
         groups=tuple(done.cuts),
         alternatives=done.alternatives(),
@@ -218,6 +219,6 @@ def certified_from_scores(
     learnt = allowance.evidence(learn.photos, learn.scores, learn.unseen, learn_weight)
     choice = _Choice(material, mix, learnt, evidence)
     cuts = choice.cuts(settings.targets)
-    left = allowance.usable(certify.photos, certify.scores) & ~accepted(cuts, material, mix, evidence)
+    left = allowance.usable(certify.photos, certify.scores) & ~accepted(cuts, mix, evidence)
     verify = verify_from_scores(certify.scores, weight, evidence.confidence, left)
     return Certified(allowance, cuts, verify, evidence, learnt, partial(choice.alternatives, settings.targets))

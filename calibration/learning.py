@@ -46,7 +46,7 @@ from calibration.space.expected import (
 )
 from calibration.space.head import Rows, embed
 from calibration.space.shape import Shape, Trial, shape_from_trials
-from edge import lookup, ood
+from edge import ood
 from edge.ood.method import Parameters
 from edge.parameters import OodModel
 from edge.types import Expected
@@ -237,7 +237,7 @@ class Learning:
         photos, table = self.material.with_copies(lesson.fresh), lesson.enrolled.table
         found = embed(lesson.enrolled.head, self.rows, photos.rows)
         strange = ood.prepare(OodModel(BASELINE, 0.0, 0.0), table)
-        scores = scores_from_embeddings(lookup.index_from_table(table), found, photos.labels, strange)
+        scores = scores_from_embeddings(table, found, photos.labels, strange)
         weight = photo_weights(self.share, photos.labels)
         return Regression(photos.rows, scores.similarity, weight * scores.correct)
 
@@ -247,8 +247,8 @@ class Learning:
         parts = []
         for part in taught:
             table = part.table(shape)
-            index, strange = lookup.index_from_table(table), ood.prepare(baseline, table)
-            parts.append(scores_from_embeddings(index, part.at(shape), part.fresh.labels, strange))
+            strange = ood.prepare(baseline, table)
+            parts.append(scores_from_embeddings(table, part.at(shape), part.fresh.labels, strange))
         scores = join(parts)
         return temperature_from_scores(scores, photo_weights(self.share, scores.true))
 

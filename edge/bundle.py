@@ -47,7 +47,7 @@ __all__ = [
     "write_parameters",
 ]
 
-KIND, SCHEMA = "bundle", 2
+KIND, SCHEMA = "bundle", 3
 ENGINE_GRAPH = "engine.onnx"
 _OOD = "ood_parameter_"  # the names of a detector's own arrays begin so
 TABLE, RULES, CLASSES, GOLDEN = "table.npz", "rules.npz", "classes.json", "golden.npz"
@@ -148,6 +148,7 @@ def write_parameters(
         accept_strangeness=cuts.accept_strangeness,
         verify_confidence=cuts.verify_confidence,
         source=np.array(cuts.source, dtype="U16"),
+        isolated_below=np.float64(cuts.isolated_below),
         twin=cuts.twin,
         successor=cuts.successor,
         verify_set=np.array([cuts.set_gap, cuts.set_error, cuts.max_set]),
@@ -216,6 +217,7 @@ def _read_rules(path: Path, info: BundleInfo) -> Rules:
         accept_strangeness=arrays.take("accept_strangeness", np.float32, shape),
         verify_confidence=arrays.take("verify_confidence", np.float32, shape),
         source=tuple(str(s) for s in arrays.take("source", np.dtype("U16"), shape)),
+        isolated_below=float(arrays.take("isolated_below", np.float64, ())),
         twin=arrays.index("twin", info.classes),
         successor=arrays.index("successor", info.classes),
         set_gap=float(gap),

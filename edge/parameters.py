@@ -74,9 +74,10 @@ class Cuts:
     accept_confidence: NDArray[np.float32]  # (C,)
     accept_strangeness: NDArray[np.float32]  # (C,), the largest score of the detector; -inf where nothing is certified
     verify_confidence: NDArray[np.float32]  # (C,)
-    source: tuple[str, ...]  # (C,), where the cut points come from: class, tier, global or none
+    source: tuple[str, ...]  # (C,), where the cut points come from: class, isolated, global, new or none
     twin: NDArray[np.int32]  # (C,), index of the product it cannot be told from, or -1
     successor: NDArray[np.int32]  # (C,), index of the product that replaced a discontinued one, or -1
+    isolated_below: float  # products whose centre has a lower cosine to every other one stand alone; -inf: none does
     set_gap: float
     set_error: float
     max_set: int

@@ -80,6 +80,7 @@ def rules(count: int) -> Rules:
         accept_strangeness=filled(0.2),
         verify_confidence=filled(0.3),
         source=("global",) * count,
+        isolated_below=-np.inf,
         twin=np.full(count, -1, np.int32),
         successor=np.full(count, -1, np.int32),
         set_gap=0.1,

@@ -34,8 +34,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.change.photos import ProductPhotos
-from calibration.change.products import DISCONTINUED, NEW, Entry, bundle_of, centres_of, entries_of, near_pair, settled
+from calibration.change.products import DISCONTINUED, NEW, Entry, bundle_of, entries_of, near_pair, settled, strictest
 from calibration.rules.twins import CONFUSED, MIN_CONFUSIONS
+from calibration.space.crowding import centres_of
 from calibration.space.table import prototypes_of
 from edge.bundle import Bundle, NearPair
 from edge.errors import GateError, InputError
@@ -118,16 +119,14 @@ def _entry(
     prototypes, _ = prototypes_of(embeddings, np.zeros(len(embeddings), np.int32), most)
     rows, bent = prototype_rows(prototypes, bundle.table.scale)
     notes = [f"{bent} of {len(rows)} prototypes bent into the range of the table"] if bent else []
-    certified = [entry for entry in entries.values() if entry.accept_confidence <= 1.0]
+    cuts = strictest(entries)
     confidence, strangeness, source = np.inf, -np.inf, "none"
-    if not certified:
+    if cuts is None:
         notes.append("never accepted: this bundle certifies nothing")
     elif len(embeddings) < 2:
         notes.append("never accepted until calibrated: one photo cannot be checked against others")
     else:
-        confidence = max(entry.accept_confidence for entry in certified)
-        strangeness = min(entry.accept_strangeness for entry in certified)
-        source = NEW
+        (confidence, strangeness), source = cuts, NEW
         if len(embeddings) < FEW:
             notes.append(f"{len(embeddings)} photos are few; with {FEW} or more it is told apart better")
     reached = [e.verify_confidence for e in entries.values() if np.isfinite(e.verify_confidence)]

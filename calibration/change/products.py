@@ -5,7 +5,8 @@ Invariants, each with a property test
 - Products are sorted by SKU, so the order of changes leaves no trace; twins and successors are held by SKU, so no index
   can point at the wrong product.
 - A product that is removed leaves nothing behind: who named it as successor names nobody, whose twin it was has none
-  (or the next in the near pairs), and all others keep their values.
+  (or the next in the near pairs), and all others keep their values; only a product that calibration saw among near
+  neighbours and that stands alone without this one takes the strictest cut points (`alone_without`).
 - What no product owns passes through untouched: slopes and bias of the confidence, unknown threshold, quality limits,
   the verify rule, the scale of the table.
 
@@ -23,12 +24,26 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.space.crowding import ALONE, centres_of, nearest_cosine
 from edge.bundle import Bundle, NearPair, Rules
 from edge.parameters import ClassInfo, PrototypeTable
 
-__all__ = ["DISCONTINUED", "NEW", "Entry", "bundle_of", "centres_of", "entries_of", "near_pair", "settled", "without"]
+__all__ = [
+    "DISCONTINUED",
+    "ISOLATED",
+    "NEW",
+    "Entry",
+    "alone_without",
+    "bundle_of",
+    "entries_of",
+    "near_pair",
+    "settled",
+    "strictest",
+    "without",
+]
 
 DISCONTINUED = "discontinued"  # the status of a tombstone
+ISOLATED = "isolated"  # source of the cut points of a product without near neighbours
 NEW = "new"  # tier, source of cut points and status of a product that was enrolled after calibration
 _NONE = -1
 
@@ -113,6 +128,30 @@ def without(
     return settled(kept, pairs), pairs
 
 
+def alone_without(bundle: Bundle, sku: str) -> set[str]:
+    """Return the products that have near neighbours and would have none without `sku`.
+
+    Only products that calibration saw count: cut points were set without those that were enrolled later.
+    """
+    old = [index for index, info in enumerate(bundle.classes) if info.tier != NEW]
+    rest = [index for index in old if bundle.classes[index].sku != sku]
+    if len(rest) == len(old):
+        return set()
+    centres, edge = centres_of(bundle.table), bundle.rules.cuts.isolated_below
+    before = dict(zip(old, nearest_cosine(centres[old]).tolist(), strict=False))
+    after = dict(zip(rest, nearest_cosine(centres[rest]).tolist(), strict=False))
+    alone = [index for index in rest if after.get(index, ALONE) < edge <= before.get(index, ALONE)]
+    return {bundle.classes[index].sku for index in alone}
+
+
+def strictest(entries: Mapping[str, Entry]) -> tuple[float, float] | None:
+    """Return the highest confidence and the lowest strangeness of products that may be accepted; None without any."""
+    certified = [entry for entry in entries.values() if entry.accept_confidence <= 1.0]
+    if not certified:
+        return None
+    return max(e.accept_confidence for e in certified), min(e.accept_strangeness for e in certified)
+
+
 def settled(entries: Mapping[str, Entry], near: Sequence[NearPair]) -> dict[str, Entry]:
     """Return the products with the twins that follow from calibration's pairs and the near pairs."""
     partners: dict[str, list[tuple[float, str]]] = {}
@@ -130,14 +169,6 @@ def settled(entries: Mapping[str, Entry], near: Sequence[NearPair]) -> dict[str,
 def near_pair(sku: str, other: str, cosine: float) -> NearPair:
     """Return the pair in the order of its names."""
     return NearPair(first=min(sku, other), second=max(sku, other), cosine=cosine)
-
-
-def centres_of(table: PrototypeTable) -> NDArray[np.float32]:
-    """Return (C, D): the mean direction of each product's prototypes, rows of unit length."""
-    first = np.searchsorted(table.owners, np.arange(int(table.owners[-1]) + 1))
-    sums = np.add.reduceat(table.prototypes.astype(np.float64), first, axis=0)
-    norms = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-    return np.asarray(sums / norms, np.float32)
 
 
 def _name(skus: Sequence[str], index: int) -> str:

@@ -5,7 +5,8 @@
 - reinstate: undoes a retirement; cut points and twin were kept.
 - remove: nothing of it stays in what decides. Its pictures become those of a product that is not enrolled. For a
   product that was enrolled after calibration this is as if it had never been there; one that calibration saw has left
-  its mark in what all products share: the head, the confidence, the unknown threshold, the cut points.
+  its mark in what all products share: the head, the confidence, the unknown threshold, the cut points. Whoever stands
+  alone without it takes the strictest cut points: its look-alikes have nothing to be compared with any more.
 
 Who is whose successor: only a product on sale can be named. A product that is named as successor and is retired itself
 stays named; the command says so.
@@ -15,7 +16,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from calibration.change.products import DISCONTINUED, bundle_of, entries_of, without
+from calibration.change.products import (
+    DISCONTINUED,
+    ISOLATED,
+    alone_without,
+    bundle_of,
+    entries_of,
+    strictest,
+    without,
+)
 from edge.bundle import Bundle
 from edge.errors import InputError
 from edge.parameters import ClassInfo
@@ -59,7 +68,13 @@ def removed(bundle: Bundle, sku: str) -> Bundle:
     _info(bundle, sku)
     if len(bundle.classes) == 1:
         raise InputError(f"{sku}: is the only product, and a bundle needs one; make another bundle instead")
-    entries, near = without(entries_of(bundle), bundle.info.near, sku)
+    before = entries_of(bundle)
+    entries, near = without(before, bundle.info.near, sku)
+    cuts = strictest(before)
+    for other in alone_without(bundle, sku):
+        entry = entries[other]
+        if cuts is not None and entry.accept_confidence <= 1.0:
+            entries[other] = replace(entry, accept_confidence=cuts[0], accept_strangeness=cuts[1], source=ISOLATED)
     return bundle_of(bundle, entries, near)
 
 

@@ -30,7 +30,7 @@ from calibration.rules.unseen import Unseen, class_folds, unseen_scores
 from calibration.space.head import Discriminant, embed
 from calibration.space.shape import Shape
 from calibration.space.table import centroids, table_from_embeddings
-from edge import lookup, ood
+from edge import ood
 from edge.parameters import ConfidenceModel, OodModel
 from edge.types import Embeddings
 
@@ -165,7 +165,7 @@ def _enrol_and_score(
     table = table_from_embeddings(embeddings, taught.labels, settings.prototypes)
     strange = ood.prepare(OodModel(BASELINE, 0.0, 0.0), table)
     found = embed(head, rows, fresh.rows)
-    scores = scores_from_embeddings(lookup.index_from_table(table), found, fresh.labels, strange)
+    scores = scores_from_embeddings(table, found, fresh.labels, strange)
     fold = class_folds([product.sku for product in material.products], settings.seed)
     shape = Shape(settings.dimension, settings.prototypes)
     unseen = Unseen(discriminant, rows, taught, shape, TEMPERATURE, settings.seed)

@@ -21,10 +21,11 @@ from calibration.photos.mix import photo_weights
 from calibration.photos.photoset import joined
 from calibration.rules.allowance import Allowance, accepted
 from calibration.rules.detector import BASELINE
+from calibration.rules.groups import groups_of
 from calibration.rules.lesson import Scored
 from calibration.rules.ood_fit import ood_from_scores
 from calibration.rules.quality import quality_from_photos
-from calibration.rules.thresholds import Evidence, GroupCut, groups_of, thresholds_from_scores
+from calibration.rules.thresholds import Evidence, GroupCut, thresholds_from_scores
 from calibration.rules.twins import twin_index
 from calibration.rules.unseen import class_folds
 from calibration.rules.verify_fit import MAX_SET, verify_from_scores
@@ -156,11 +157,11 @@ def _routed(rehearsal: Rehearsal, certify: Scored, measure: Scored, spec: InputS
     names = [product.sku for product in material.products]
     groups = groups_of(names, material.tiers, mix.share, rehearsal.certify_counts, settings.targets)
     cuts = thresholds_from_scores(learnt, evidence, groups, len(names), settings.targets)
-    left = allowance.usable(certify.photos, certify.scores) & ~accepted(cuts, material, mix, evidence)
+    left = allowance.usable(certify.photos, certify.scores) & ~accepted(cuts, mix, evidence)
     verify = verify_from_scores(certify.scores, weight, evidence.confidence, left)
     share = photo_weights(mix.wanted, measure.scores.true)
     seen = allowance.evidence(measure.photos, measure.scores, measure.unseen, share)
-    taken = accepted(cuts, material, mix, seen)
+    taken = accepted(cuts, mix, seen)
     shown = allowance.usable(measure.photos, measure.scores) & ~taken & (seen.confidence >= verify.confidence)
     shown &= measure.scores.set_size(verify.set_gap) <= MAX_SET
     strange = ~(measure.scores.strange <= allowance.ood.threshold)
@@ -196,7 +197,7 @@ def _near_unknown(cuts: Sequence[GroupCut], rehearsal: Rehearsal, seen: Evidence
         unseen_confidence=nothing,
         unseen_allowed=nothing > 0,
     )
-    return _mean(accepted(cuts, rehearsal.material, rehearsal.mix, as_seen), seen.unseen_weight)
+    return _mean(accepted(cuts, rehearsal.mix, as_seen), seen.unseen_weight)
 
 
 def _shares(routed: _Routed, near_unknown: float) -> Outcome:

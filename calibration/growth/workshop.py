@@ -22,7 +22,7 @@ from calibration.photos.feature_store import FeatureStore
 from calibration.photos.fingerprint import fingerprint
 from calibration.photos.material import Material, material_from_embedded
 from calibration.report.screen import Screen
-from calibration.rules.thresholds import Targets
+from calibration.rules.groups import Targets
 from calibration.space.head import Head, Rows
 from calibration.space.head_graph import cut_head
 from edge.bundle import ENGINE_GRAPH, Bundle

@@ -121,40 +121,61 @@ def _forecast(values: Mapping[str, Any]) -> str:
 def _groups(values: Mapping[str, Any]) -> str:
     rows = [
         (
-            escape(group["name"].replace("+", ", ")),
-            f"{group['photos']:,}",
+            escape(part["name"].replace("+", ", ")),
+            f"{part['products']:,}",
+            f"{part['photos']:,}",
             _number(group["confidence"]),
-            _number(group["strangeness"]),
-            _share(group["share"]),
-            f"{group['wrong']:,} of {group['accepted']:,}",
-            _share(group["error_bound"]) if group["confidence"] is not None else "not certified",
-            _share(group["near_unknown_bound"]) if group["confidence"] is not None else "-",
+            _share(part["share"]),
+            f"{part['wrong']:,} of {part['accepted']:,}",
+            _bound(part["error_bound"], group),
         )
         for group in values["groups"]
+        for part in group["parts"]
+    ]
+    bands = [
+        (
+            escape(group["name"].replace("+", ", ")),
+            _neighbours(band["crowding_from"], group["bands"]),
+            _number(band["strangeness"]),
+            _share(band["near_unknown"]),
+            _bound(band["near_unknown_bound"], group),
+        )
+        for group in values["groups"]
+        for band in group["bands"]
     ]
     other = [
         (_limit(entry["accept_error"]), _limit(entry["near_unknown"]), _share(entry["accepted"]))
         for entry in values["alternatives"]
     ]
-    head = (
-        "products",
-        "photos",
-        "confidence from",
-        "strangeness to",
-        "accepted",
-        "wrong",
-        "error at most",
-        "look-alikes at most",
-    )
+    head = ("tier", "products", "photos", "confidence from", "accepted", "wrong", "error at most")
+    near = ("tier", "which products", "strangeness to", "look-alikes accepted", "at most")
     return (
         "<h2>Certificate</h2>"
         + _table(head, rows)
-        + "<p class='soft'>Photos are the part of the validation photos that certifies. Groups of products are joined "
-        "when one alone has too few photos. Bounds hold for all groups at once.</p>"
+        + "<p class='soft'>Photos are the part of the validation photos that certifies. Tiers are joined when one "
+        "alone has too few photos. All bounds hold at once.</p>"
+        + _table(near, bands)
+        + "<p class='soft'>Look-alikes are products that are not enrolled and resemble one that is, simulated with the "
+        "catalogue's own. A product stands alone when no other one is near it: there the lead over the next candidate "
+        "says nothing, so it has a limit of its own.</p>"
         + "<p>What other promises would accept, each taken by itself:</p>"
         + _table(("error at most", "look-alikes at most", "accepted"), other)
         + f"<p class='soft'>{_plug_in(values['plug_in'])}</p>"
     )
+
+
+def _bound(bound: float, group: Mapping[str, Any]) -> str:
+    """Return a bound in words: those of 1 are not part of the certificate."""
+    if group["confidence"] is None:
+        return "not certified"
+    return _share(bound) if bound < 1.0 else "not by itself"
+
+
+def _neighbours(crowding_from: float | None, bands: Sequence[Mapping[str, Any]]) -> str:
+    """Say which products a band holds; the first begins at no number."""
+    if len(bands) == 1:
+        return "all"
+    return "alone" if crowding_from is None else "with near neighbours"
 
 
 def _plug_in(found: Mapping[str, Any]) -> str:

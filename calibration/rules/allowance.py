@@ -19,9 +19,10 @@ from calibration.rules.scores import Scores
 from calibration.rules.thresholds import Evidence, GroupCut
 from calibration.rules.twins import successors_of
 from calibration.rules.verify_fit import MAX_SET, SET_ERROR, VerifyRule
+from calibration.space.crowding import crowding
 from edge.bundle import Rules
 from edge.confidence import p_correct
-from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, QualityLimits
+from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, PrototypeTable, QualityLimits
 
 __all__ = ["Allowance", "accepted", "class_infos", "rules_of"]
 
@@ -74,22 +75,34 @@ class Allowance:
         return p_correct(self.confidence, scores.best.astype(np.intp), scores.similarity, scores.margin)
 
 
-def accepted(cuts: Sequence[GroupCut], material: Material, mix: Mix, evidence: Evidence) -> NDArray[np.bool_]:
+def accepted(cuts: Sequence[GroupCut], mix: Mix, evidence: Evidence) -> NDArray[np.bool_]:
     """Say for each photo whether the device would accept it under these cut points."""
-    confidence, strangeness, _ = _accept_cuts(cuts, material, mix)
-    best = evidence.scores.best
-    reached = (evidence.confidence >= confidence[best]) & (evidence.scores.strange <= strangeness[best])
-    return np.asarray(evidence.allowed & reached)
+    scores, found = evidence.scores, np.zeros(len(evidence.scores), bool)
+    for cut in cuts:
+        member = np.zeros(len(mix.covered), bool)
+        member[list(cut.group.members)] = True
+        reached = evidence.confidence >= np.float32(cut.confidence)
+        reached &= scores.strange <= cut.strangeness(scores.crowding)
+        found |= (member & mix.covered)[scores.best] & reached
+    return np.asarray(evidence.allowed & found)
 
 
-def rules_of(allowance: Allowance, cuts: Sequence[GroupCut], verify: VerifyRule, material: Material, mix: Mix) -> Rules:
-    """Return the rules of the bundle."""
-    confidence, strangeness, source = _accept_cuts(cuts, material, mix)
+def rules_of(
+    allowance: Allowance,
+    done: tuple[Sequence[GroupCut], VerifyRule],
+    table: PrototypeTable,
+    material: Material,
+    mix: Mix,
+) -> Rules:
+    """Return the rules of the bundle with this table; `done` is what the certifying photos set."""
+    cuts, verify = done
+    confidence, strangeness, source = _accept_cuts(cuts, crowding(table), mix)
     per_class = Cuts(
         accept_confidence=confidence,
         accept_strangeness=strangeness,
         verify_confidence=np.full(len(source), verify.confidence, np.float32),
         source=source,
+        isolated_below=max((cut.bands[-1].crowding_from for cut in cuts), default=-np.inf),
         twin=allowance.twin,
         successor=successors_of(material.products),
         set_gap=verify.set_gap,
@@ -108,15 +121,16 @@ def class_infos(material: Material) -> tuple[ClassInfo, ...]:
 
 
 def _accept_cuts(
-    cuts: Sequence[GroupCut], material: Material, mix: Mix
+    cuts: Sequence[GroupCut], crowded: NDArray[np.float32], mix: Mix
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[str, ...]]:
     """Return confidence and strangeness cut points (C,) and their source; +inf, -inf, `none` where nothing holds."""
-    confidence = np.full(len(material.products), np.inf, np.float32)
-    strangeness = np.full(len(material.products), -np.inf, np.float32)
-    source = ["none"] * len(material.products)
+    confidence = np.full(len(crowded), np.inf, np.float32)
+    strangeness = np.full(len(crowded), -np.inf, np.float32)
+    source = ["none"] * len(crowded)
     for cut in cuts:
+        limits, alone = cut.strangeness(crowded), crowded < cut.bands[-1].crowding_from
         for index in cut.group.members if cut.certified else ():
             if mix.covered[index]:
-                confidence[index], strangeness[index] = cut.confidence, cut.strangeness
-                source[index] = cut.group.source
+                confidence[index], strangeness[index] = cut.confidence, limits[index]
+                source[index] = "isolated" if alone[index] else cut.group.source
     return confidence, strangeness, tuple(source)

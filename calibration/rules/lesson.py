@@ -125,6 +125,5 @@ class Lesson:
         """Return the fresh photos' scores; of `detector` the method and arrays count, not the threshold."""
         table = self.enrolled.table
         strange = ood.prepare(detector, table)
-        index = lookup.index_from_table(table)
-        scores = scores_from_embeddings(index, self.found, self.fresh.labels, strange, self.expected)
+        scores = scores_from_embeddings(table, self.found, self.fresh.labels, strange, self.expected)
         return Scored(self.fresh, scores, unseen_scores(self.rounds, detector.method))

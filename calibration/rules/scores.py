@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.photos.photoset import NONE
+from calibration.space.crowding import crowding
 from edge import lookup
 from edge.ood import Score
+from edge.parameters import PrototypeTable
 from edge.types import Embeddings, Expected
 
 __all__ = ["DEPTH", "Scores", "in_order", "join", "nothing", "scores_from_embeddings"]
@@ -36,6 +38,7 @@ class Scores:
     own_gap: Floats  # (N,), best similarity minus that of the true class, >= 0; 3 when there is none
     strange: Floats  # (N,), the detector's score; higher is stranger
     top: Floats  # (N, DEPTH), falling; -3 where there are fewer classes
+    crowding: Floats  # (N,), of the best class (`calibration.space.crowding`)
 
     def __len__(self) -> int:
         return len(self.true)
@@ -60,15 +63,16 @@ class Scores:
 
 
 def scores_from_embeddings(
-    index: lookup.Index, embeddings: Embeddings, true: Classes, strange: Score, expected: Expected | None = None
+    table: PrototypeTable, embeddings: Embeddings, true: Classes, strange: Score, expected: Expected | None = None
 ) -> Scores:
     """Look (N, D) embeddings up; `true` (N,) are their classes or NONE, `strange` is the detector made ready.
 
     `expected` (N,) are the expected similarities, None for a detector that does not look at them.
     """
+    index, crowded = lookup.index_from_table(table), crowding(table)
     usual = np.zeros(len(true), np.float32) if expected is None else expected
     parts = [slice(start, start + _BLOCK) for start in range(0, max(len(true), 1), _BLOCK)]
-    blocks = [_block(index, (embeddings[part], usual[part]), true[part], strange) for part in parts]
+    blocks = [_block((index, crowded), (embeddings[part], usual[part]), true[part], strange) for part in parts]
     return join(blocks)
 
 
@@ -85,10 +89,13 @@ def in_order(parts: list[Scores], positions: NDArray[np.intp]) -> Scores:
 def nothing() -> Scores:
     """Return the scores of no photo."""
     none, empty = np.zeros(0, np.int32), np.zeros(0, np.float32)
-    return Scores(none, none, empty, empty, empty, empty, np.zeros((0, DEPTH), np.float32))
+    return Scores(none, none, empty, empty, empty, empty, np.zeros((0, DEPTH), np.float32), empty)
 
 
-def _block(index: lookup.Index, seen: tuple[Embeddings, Expected], true: Classes, strange: Score) -> Scores:
+def _block(
+    known: tuple[lookup.Index, Floats], seen: tuple[Embeddings, Expected], true: Classes, strange: Score
+) -> Scores:
+    index, crowded = known
     embeddings, expected = seen
     every = lookup.similarities(index, embeddings)
     best = lookup.top(every, DEPTH)
@@ -105,4 +112,5 @@ def _block(index: lookup.Index, seen: tuple[Embeddings, Expected], true: Classes
         own_gap=own_gap.astype(np.float32),
         strange=strange(every, embeddings, expected) if len(every) else np.zeros(0, np.float32),
         top=values.astype(np.float32),
+        crowding=crowded[best[:, 0]],
     )

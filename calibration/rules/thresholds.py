@@ -1,21 +1,28 @@
 """Accept cut points with a certificate: among what is accepted, at most `accept_error` is wrong.
 
-The claim, for each group of products (a class, tiers, or all) at once, with probability `certainty` over the photos
-that certify:
-- of the photos that are accepted as a product of the group, in the stated mix, at most `accept_error` show another one;
+The claim, for each group of products at once (a class with the photos to stand alone, and all others), with probability
+`certainty` over the photos that certify:
+- of the photos that are accepted as a product of the group, in the stated mix, at most `accept_error` show another one,
+  and the same of each part of the group: tiers with the photos for it, the others joined;
 - of the photos whose product is not enrolled, and whose best candidate is of the group, at most `near_unknown` are
-  accepted (simulated by `calibration.rules.unseen`).
+  accepted (simulated by `calibration.rules.unseen`), and the same where the best candidate stands alone in the table
+  and where it does not (`calibration.space.crowding`).
 
 How: a photo is accepted when confidence reaches its cut point and the score of the unknown detector stays under its
-own. `calibration.rules.cut_path` lays a path of such pairs, strict to liberal, on photos that do not certify. On the
-photos that certify, it is walked from its start towards the liberal end as a fixed sequence of tests, each of both
-claims at the full level (Learn then Test: Angelopoulos et al. 2021, arXiv 2110.01052; selective risk: Geifman &
-El-Yaniv 2017, arXiv 1705.08500), and the walk ends at the first that fails. Of the certified steps the one that accepts
-most is taken. The error probability is split over the groups.
+own, which is another one for products that stand alone. `calibration.rules.cut_path` lays a path of such cut points,
+strict to liberal, on photos that do not certify. On the photos that certify, it is walked from its start towards the
+liberal end as a fixed sequence of tests, each of all claims at the full level (Learn then Test: Angelopoulos et al.
+2021, arXiv 2110.01052; selective risk: Geifman & El-Yaniv 2017, arXiv 1705.08500), and the walk ends at the first that
+fails. Of the certified steps the one that accepts most is taken. A step passes only if no claim fails, so more claims
+cost photos, not error probability; that is split over the groups only.
 
-A group that certifies nothing gets a confidence of +inf: its products are never accepted. Groups with too few photos
-are joined with the next before anything is looked at. Limits: the certificate is about products and photos like those
-of the catalogue; the bound is on the error in the whole group, not of each product.
+Why claims by band: which products a new look-alike is going to resemble nobody knows. Of simulated ones a tenth lie
+beside a product that stands alone, of those that came a quarter did, and with one limit for all a third of these was
+accepted. Claims of parts and bands are left out where photos that do not certify say that they would cost too much
+(KEEP); the cut points say which claims they hold.
+
+A group that certifies nothing gets a confidence of +inf: its products are never accepted. Limits: the certificate is
+about products and photos like those of the catalogue; the bound is on the error in the whole part, not of each product.
 """
 
 from __future__ import annotations
@@ -27,24 +34,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.rules.bounds import clean_photos_needed, upper_bound
-from calibration.rules.cut_path import Side, Sums, path_from_learn
+from calibration.rules.cut_path import Claims, Path, Side, Sums, path_from_learn, sums_along
+from calibration.rules.groups import ROOM, Group, Part, Targets
 from calibration.rules.scores import Scores
 
-__all__ = ["Evidence", "Group", "GroupCut", "Targets", "groups_of", "thresholds_from_scores"]
+__all__ = ["BandCut", "Evidence", "GroupCut", "PartFigure", "thresholds_from_scores"]
 
-ROOM = 6.0  # a group needs this many times the clean photos before it stands alone
-MOST_ALONE = 20  # classes with cut points of their own: each group costs all others certainty
+APART = 0.2  # the share of look-alikes whose best candidate counts as standing alone
+KEEP = 0.8  # of what fewer claims should accept
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """What is promised: shares in (0, 1). `certainty` is the probability that the promise holds."""
-
-    accept_error: float
-    near_unknown: float
-    certainty: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,35 +65,49 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Products that share cut points: their positions, a name for people, and how they came together.
+class PartFigure:
+    """What the certifying photos say about a part: `photos` have their best candidate in it; shares are weighted.
 
-    `source` is `class` for a product with the photos to stand alone, `tier` for one or more tiers, `global` for all.
+    `error_bound` is what the certificate says, 1 where it does not reach.
     """
 
     name: str
-    source: str
-    members: tuple[int, ...]
+    products: int
+    photos: int
+    accepted: int
+    wrong: int
+    share: float
+    error: float
+    error_bound: float
 
-    def flags(self, classes: int) -> NDArray[np.bool_]:
-        """Say for each of the classes (C,) whether it is in the group."""
-        inside = np.zeros(classes, bool)
-        inside[list(self.members)] = True
-        return inside
+
+@dataclass(frozen=True, slots=True)
+class BandCut:
+    """The largest strangeness that is accepted of products whose crowding is at least `crowding_from`, up to the next.
+
+    `near_unknown` is the share of look-alikes accepted there and `near_unknown_bound` what the certificate says, 1
+    where it does not reach.
+    """
+
+    crowding_from: float
+    strangeness: float
+    near_unknown: float
+    near_unknown_bound: float
 
 
 @dataclass(frozen=True, slots=True)
 class GroupCut:
-    """Cut points of a group, +inf and -inf when nothing is certified, and what the certifying photos say at them.
+    """Cut points of a group, +inf when nothing is certified, and what the certifying photos say at them.
 
-    `photos` have their best candidate in the group. Shares are weighted; `error_bound` and `near_unknown_bound` are
-    what the certificate says; `effective` is the weight of the accepted photos in units of the heaviest photo (of all
-    photos when nothing is certified) and `needed` how much of it a certificate without any error takes.
+    `bands` rise in crowding. Figures are those of PartFigure and BandCut over the whole group; `effective` is the
+    weight of the accepted photos in units of the heaviest photo (of all photos when nothing is certified) and `needed`
+    how much of it a certificate without any error takes.
     """
 
     group: Group
     confidence: float
-    strangeness: float
+    bands: tuple[BandCut, ...]
+    parts: tuple[PartFigure, ...]
     photos: int
     accepted: int
     wrong: int
@@ -111,53 +124,11 @@ class GroupCut:
         """Whether anything may be accepted."""
         return self.confidence < np.inf
 
-
-def groups_of(
-    names: Sequence[str], tiers: Sequence[str], share: Floats, photos: NDArray[np.int64], targets: Targets
-) -> list[Group]:
-    """Return groups of classes, the weakest tiers first, such that each has the photos to certify something.
-
-    A class alone that has them is a group of its own; of the others the tiers are joined until each group has them.
-    `names` (C,) are for people; `tiers` (C,) name a tier per class as `0 tail`, `1 mid`, ..., ordered by name. `share`
-    (C,) is the mix and `photos` (C,) the certifying photos per class: only counts are looked at, and since an error
-    may be a photo of any product, a group's photos count in units of the heaviest photo of all.
-    """
-    heaviest = float(np.max(share / np.maximum(photos, 1), initial=0.0))
-    strength = share / max(heaviest, 1e-300)
-    rich = [int(c) for c in np.argsort(-strength, kind="stable")]
-    fewest = _photos_needed(targets, 2)
-    rich = [c for c in rich if strength[c] >= fewest and photos[c] > 0][:MOST_ALONE]
-    for alone in range(len(rich), -1, -1):
-        rest = sorted(set(range(len(tiers))) - set(rich[:alone]))
-        singles = [Group(names[c], "class", (c,)) for c in rich[:alone]]
-        for parts in _joined([tiers[c] for c in rest]):
-            groups = [_of_tiers(part, rest, tiers, whole=len(parts) == 1 and not singles) for part in parts]
-            needed = _photos_needed(targets, len(groups) + len(singles))
-            if all(strength[list(one.members)].sum() >= needed for one in (*groups, *singles)):
-                return [*groups, *singles]
-    return [Group(_plain(sorted(set(tiers))), "global", tuple(range(len(tiers))))]
-
-
-def _joined(tiers: Sequence[str]) -> list[list[list[str]]]:
-    """Return the ways to join tiers, most groups first: the weakest ones together, the others each alone."""
-    names = sorted(set(tiers))
-    return [
-        [names[: len(names) - count + 1], *([name] for name in names[len(names) - count + 1 :])]
-        for count in range(len(names), 0, -1)
-    ]
-
-
-def _of_tiers(part: Sequence[str], rest: Sequence[int], tiers: Sequence[str], whole: bool) -> Group:
-    return Group(_plain(part), "global" if whole else "tier", tuple(c for c in rest if tiers[c] in part))
-
-
-def _plain(tiers: Sequence[str]) -> str:
-    """Return the tiers' names without their order, joined."""
-    return "+".join(tier.split(" ", 1)[-1] for tier in tiers)
-
-
-def _photos_needed(targets: Targets, groups: int) -> float:
-    return ROOM * clean_photos_needed(targets.accept_error, (1.0 - targets.certainty) / groups)
+    def strangeness(self, crowding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the cut point for products of this crowding (N,), elementwise."""
+        edges = [band.crowding_from for band in self.bands[1:]]
+        limits = np.array([band.strangeness for band in self.bands], np.float32)
+        return np.asarray(limits[np.digitize(crowding, edges)])
 
 
 def thresholds_from_scores(
@@ -165,79 +136,172 @@ def thresholds_from_scores(
 ) -> list[GroupCut]:
     """Return one cut per group of the `classes` C; no photo may be in both `learn` and `certify`."""
     miss = (1.0 - targets.certainty) / len(groups)
-    largest = float(certify.weight.max(initial=0.0))
-    cuts = []
-    for group in groups:
-        member = group.flags(classes)
-        cuts.append(_cut(group, _of(learn, member), _of(certify, member), largest, (targets, miss)))
-    return cuts
+    return [_Certifying(group, learn, certify, classes, targets, miss).cut() for group in groups]
 
 
-def _of(evidence: Evidence, member: NDArray[np.bool_]) -> Side:
-    scores, weight, unseen, rest_weight = evidence.scores, evidence.weight, evidence.unseen, evidence.unseen_weight
-    inside = member[scores.best] & (weight > 0)
-    rest_inside = member[unseen.best] & (rest_weight > 0)
-    taken, rest = inside & evidence.allowed, rest_inside & evidence.unseen_allowed
-    return Side(
-        confidence=evidence.confidence[taken],
-        nearness=-scores.strange[taken],
-        weight=weight[taken],
-        wrong=~scores.correct[taken],
-        rest_confidence=evidence.unseen_confidence[rest],
-        rest_nearness=-unseen.strange[rest],
-        rest_weight=rest_weight[rest],
-        rest_total=float(rest_weight[rest_inside].sum()),
-        mass=float(weight[inside].sum()),
-        photos=int(inside.sum()),
-    )
+class _Certifying:
+    """One group's photos in cells, and the walk over them."""
+
+    def __init__(
+        self, group: Group, learn: Evidence, certify: Evidence, classes: int, targets: Targets, miss: float
+    ) -> None:
+        self._group, self._targets, self._miss = group, targets, miss
+        self._largest = float(certify.weight.max(initial=0.0))
+        self._flags = [_flags(part, classes) for part in group.parts]
+        self._edges = self._edges_of(learn)
+        self._learn, self._certify = self._cells(learn), self._cells(certify)
+
+    def cut(self) -> GroupCut:
+        """Walk the path and describe the step that is taken."""
+        if not (_any(self._learn) and _any(self._certify) and self._largest > 0):
+            return self._nothing()
+        claims, path = self._path()
+        sums = sums_along(self._certify, path, self._largest)
+        p = sums.p_value(claims)
+        failed = np.flatnonzero(p[path.start :] > claims.miss)
+        end = path.start + (int(failed[0]) if len(failed) else len(p) - path.start)
+        if end == path.start:
+            return self._nothing()
+        step = path.start + int(sums.total.sum(axis=(0, 1))[path.start : end].argmax())
+        return self._describe(claims, path, sums, step)
+
+    def _path(self) -> tuple[Claims, Path]:
+        """Return the most claims that should keep KEEP of what fewer of them accept, with the path for them."""
+        found = []
+        for by_part, by_band in ((True, True), (False, True), (False, False)):
+            if by_part > (len(self._flags) > 1) or by_band > (len(self._edges) > 1):
+                continue
+            claims = Claims(self._targets.accept_error, self._targets.near_unknown, self._miss, by_part, by_band)
+            found.append((claims, path_from_learn(self._learn, self._largest, claims)))
+        most = max(path.expected for _, path in found)
+        return next((claims, path) for claims, path in found if path.expected >= KEEP * most)
+
+    def _edges_of(self, learn: Evidence) -> list[float]:
+        """Return the crowding from which each band begins: one band, or two when both have the look-alikes for it."""
+        inside = np.any([flags[learn.unseen.best] for flags in self._flags], axis=0) & (learn.unseen_weight > 0)
+        crowding, weight = learn.unseen.crowding[inside], learn.unseen_weight[inside]
+        needed = ROOM * clean_photos_needed(self._targets.near_unknown, self._miss)
+        if not len(weight) or not float(weight.sum()) * APART >= needed * self._largest:
+            return [-np.inf]
+        order = np.argsort(crowding, kind="stable")
+        mass = np.cumsum(weight[order])
+        return [-np.inf, float(crowding[order][np.searchsorted(mass, APART * mass[-1])])]
+
+    def _cells(self, evidence: Evidence) -> list[list[Side]]:
+        bands = range(len(self._edges))
+        return [[self._side(evidence, flags, band) for band in bands] for flags in self._flags]
+
+    def _side(self, evidence: Evidence, flags: NDArray[np.bool_], band: int) -> Side:
+        scores, weight, unseen, rest_weight = evidence.scores, evidence.weight, evidence.unseen, evidence.unseen_weight
+        inside = flags[scores.best] & self._in_band(scores, band) & (weight > 0)
+        rest_inside = flags[unseen.best] & self._in_band(unseen, band) & (rest_weight > 0)
+        taken, rest = inside & evidence.allowed, rest_inside & evidence.unseen_allowed
+        return Side(
+            confidence=evidence.confidence[taken],
+            nearness=-scores.strange[taken],
+            weight=weight[taken],
+            wrong=~scores.correct[taken],
+            rest_confidence=evidence.unseen_confidence[rest],
+            rest_nearness=-unseen.strange[rest],
+            rest_weight=rest_weight[rest],
+            rest_total=float(rest_weight[rest_inside].sum()),
+            mass=float(weight[inside].sum()),
+            photos=int(inside.sum()),
+        )
+
+    def _in_band(self, scores: Scores, band: int) -> NDArray[np.bool_]:
+        return np.asarray(np.digitize(scores.crowding, self._edges[1:]) == band)
+
+    def _describe(self, claims: Claims, path: Path, sums: Sums, step: int) -> GroupCut:
+        figures = [self._part(index, claims, path, sums, step) for index in range(len(self._flags))]
+        bands = [self._band(index, claims, path, sums, step) for index in range(len(self._edges))]
+        total, wrong = float(sums.total.sum(axis=(0, 1))[step]), float(sums.wrong.sum(axis=(0, 1))[step])
+        squares = float(sums.wrong_squares.sum(axis=(0, 1))[step])
+        near, bound = self._near(sums, step, (0, 1))
+        return GroupCut(
+            group=self._group,
+            confidence=float(path.confidences[step]),
+            bands=tuple(bands),
+            parts=tuple(figures),
+            photos=sum(figure.photos for figure in figures),
+            accepted=sum(figure.accepted for figure in figures),
+            wrong=sum(figure.wrong for figure in figures),
+            share=total / self._mass(),
+            error=wrong / total,
+            error_bound=upper_bound(total, wrong, squares, self._largest, self._miss),
+            near_unknown=float(near),
+            near_unknown_bound=float(bound),
+            effective=total / self._largest,
+            needed=self._needed(),
+        )
+
+    def _part(self, index: int, claims: Claims, path: Path, sums: Sums, step: int) -> PartFigure:
+        sides = self._certify[index]
+        taken = [
+            (side.confidence >= path.confidences[step]) & (side.nearness >= path.nearest[band][step])
+            for band, side in enumerate(sides)
+        ]
+        total, wrong, squares = (
+            float(values[index].sum(axis=0)[step]) for values in (sums.total, sums.wrong, sums.wrong_squares)
+        )
+        bound = upper_bound(total, wrong, squares, self._largest, self._miss)
+        reached = claims.by_part or len(self._flags) == 1
+        return PartFigure(
+            name=self._group.parts[index].name,
+            products=len(self._group.parts[index].members),
+            photos=sum(side.photos for side in sides),
+            accepted=sum(int(some.sum()) for some in taken),
+            wrong=sum(int((some & side.wrong).sum()) for some, side in zip(taken, sides, strict=True)),
+            share=total / max(sum(side.mass for side in sides), 1e-300),
+            error=wrong / max(total, 1e-300),
+            error_bound=bound if reached else 1.0,
+        )
+
+    def _band(self, index: int, claims: Claims, path: Path, sums: Sums, step: int) -> BandCut:
+        near, bound = self._near(sums, step, (0,))
+        reached = claims.by_band or len(self._edges) == 1
+        return BandCut(
+            crowding_from=self._edges[index],
+            strangeness=-float(path.nearest[index][step]),
+            near_unknown=float(near[index]),
+            near_unknown_bound=float(bound[index]) if reached else 1.0,
+        )
+
+    def _near(self, sums: Sums, step: int, axes: tuple[int, ...]) -> tuple[Floats, Floats]:
+        """Return the share of look-alikes accepted at a step and its bound, over all cells or by band."""
+        rest, squares = sums.rest.sum(axes)[..., step], sums.rest_squares.sum(axes)[..., step]
+        everything = sums.rest_total.sum(axes)
+        bounds = [
+            upper_bound(float(whole), float(taken), float(square), sums.largest, self._miss)
+            for whole, taken, square in zip(*map(np.atleast_1d, (everything, rest, squares)), strict=True)
+        ]
+        return np.asarray(rest / np.maximum(everything, 1e-300)), np.reshape(bounds, rest.shape)
+
+    def _mass(self) -> float:
+        return sum(side.mass for part in self._certify for side in part)
+
+    def _needed(self) -> int:
+        return clean_photos_needed(self._targets.accept_error, self._miss)
+
+    def _nothing(self) -> GroupCut:
+        effective = self._mass() / self._largest if self._largest > 0 else 0.0
+        parts = [
+            PartFigure(part.name, len(part.members), sum(side.photos for side in sides), 0, 0, 0.0, 0.0, 1.0)
+            for part, sides in zip(self._group.parts, self._certify, strict=True)
+        ]
+        bands = tuple(BandCut(edge, -np.inf, 0.0, 1.0) for edge in self._edges)
+        photos = sum(part.photos for part in parts)
+        return GroupCut(
+            self._group, np.inf, bands, tuple(parts), photos, 0, 0, 0.0, 0.0, 1.0, 0.0, 1.0, effective, self._needed()
+        )
 
 
-def _cut(group: Group, learn: Side, certify: Side, largest: float, level: tuple[Targets, float]) -> GroupCut:
-    targets, miss = level
-    if len(learn.weight) == 0 or len(certify.weight) == 0 or not largest > 0:
-        return _nothing(group, certify, largest, level)
-    path = path_from_learn(learn, largest, (targets.accept_error, targets.near_unknown), miss)
-    sums = certify.sums(path.confidences, path.nearest, largest).at(path.levels)
-    p = sums.p_value(targets.accept_error, targets.near_unknown)
-    failed = np.flatnonzero(p[path.start :] > miss)
-    end = path.start + (int(failed[0]) if len(failed) else len(p) - path.start)
-    if end == path.start:
-        return _nothing(group, certify, largest, level)
-    chosen = path.start + int(sums.total[path.start : end].argmax())
-    cut = (float(path.confidences[chosen]), float(path.nearest[path.levels[chosen]]))
-    return _describe(group, certify, cut, (sums, chosen), level)
+def _flags(part: Part, classes: int) -> NDArray[np.bool_]:
+    """Say for each of the classes (C,) whether it is in the part."""
+    inside = np.zeros(classes, bool)
+    inside[list(part.members)] = True
+    return inside
 
 
-def _describe(
-    group: Group,
-    certify: Side,
-    cut: tuple[float, float],
-    at: tuple[Sums, int],
-    level: tuple[Targets, float],
-) -> GroupCut:
-    sums, step = at
-    targets, miss = level
-    taken = (certify.confidence >= cut[0]) & (certify.nearness >= cut[1])
-    total, wrong, rest = sums.total[step], sums.wrong[step], sums.rest[step]
-    share = total / certify.mass
-    return GroupCut(
-        group=group,
-        confidence=cut[0],
-        strangeness=-cut[1],
-        photos=certify.photos,
-        accepted=int(taken.sum()),
-        wrong=int((taken & certify.wrong).sum()),
-        share=float(share),
-        error=float(wrong / total),
-        error_bound=upper_bound(total, wrong, sums.wrong_squares[step], sums.largest, miss),
-        near_unknown=float(rest / sums.rest_total) if sums.rest_total > 0 else 0.0,
-        near_unknown_bound=upper_bound(sums.rest_total, rest, sums.rest_squares[step], sums.largest, miss),
-        effective=float(total / sums.largest),
-        needed=clean_photos_needed(targets.accept_error, miss),
-    )
-
-
-def _nothing(group: Group, certify: Side, largest: float, level: tuple[Targets, float]) -> GroupCut:
-    effective = certify.mass / largest if largest > 0 else 0.0
-    needed = clean_photos_needed(level[0].accept_error, level[1])
-    return GroupCut(group, np.inf, -np.inf, certify.photos, 0, 0, 0.0, 0.0, 1.0, 0.0, 1.0, effective, needed)
+def _any(sides: list[list[Side]]) -> bool:
+    return any(len(side.weight) for part in sides for side in part)

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from calibration.photos.catalogue import Product
 from calibration.photos.photoset import NONE
 from calibration.rules.scores import Scores
+from calibration.space.crowding import nearest_cosine
 from edge.types import Embeddings
 
 __all__ = [
     "CONFUSED",
     "SEPARATION",
     "TwinPair",
-    "nearest_cosine",
     "successors_of",
     "twin_index",
     "twins_from_scores",
@@ -34,7 +34,6 @@ __all__ = [
 SEPARATION = 0.05
 CONFUSED = 0.15
 MIN_CONFUSIONS = 2
-_BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +83,3 @@ def successors_of(products: Sequence[Product]) -> NDArray[np.int32]:
     return np.array(
         [position.get(p.successor, NONE) if p.status == "discontinued" else NONE for p in products], np.int32
     )
-
-
-def nearest_cosine(centres: Embeddings) -> NDArray[np.float32]:
-    """Return (C,): the cosine of each centroid to the nearest other one; empty for a single class."""
-    if len(centres) < 2:
-        return np.zeros(0, np.float32)
-    nearest = np.empty(len(centres), np.float32)
-    for start in range(0, len(centres), _BLOCK):
-        block = centres[start : start + _BLOCK] @ centres.T
-        block[np.arange(len(block)), np.arange(start, start + len(block))] = -2.0
-        nearest[start : start + _BLOCK] = block.max(axis=1)
-    return nearest

@@ -28,7 +28,7 @@ from calibration.rules.scores import Scores, in_order, nothing, scores_from_embe
 from calibration.space.head import Discriminant, Rows, embed
 from calibration.space.shape import Shape
 from calibration.space.table import table_from_embeddings
-from edge import lookup, ood
+from edge import ood
 from edge.ood.method import Parameters
 from edge.parameters import OodModel, PrototypeTable
 from edge.types import Embeddings, Expected
@@ -104,10 +104,9 @@ def unseen_scores(rounds: Sequence[Round], method: str) -> Scores:
     parts, positions = [], []
     for one in rounds:
         outside = np.flatnonzero(one.outside)
-        index = lookup.index_from_table(one.table)
         nobody = np.zeros(len(outside), np.int32)
         seen, expected = one.embeddings[outside], one.expected[outside]
-        scores = scores_from_embeddings(index, seen, nobody, one.strangeness(method), expected)
+        scores = scores_from_embeddings(one.table, seen, nobody, one.strangeness(method), expected)
         parts.append(scores.renumbered(np.flatnonzero(one.kept)))
         positions.append(outside)
     return in_order(parts, np.concatenate(positions))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from calibration.rules.bounds import p_value
+from calibration.rules.groups import Group, Part, Targets, groups_of
 from calibration.rules.scores import DEPTH, Scores
-from calibration.rules.thresholds import Evidence, Group, Targets, groups_of, thresholds_from_scores
+from calibration.rules.thresholds import Evidence, GroupCut, thresholds_from_scores
 
 # Groups of (classes, photos per class, share accepted, share of these wrong).
 SHOPS = {
@@ -37,13 +38,17 @@ def test_weighted_bound_is_missed_no_more_often_than_stated(shop: str, miss: flo
 
 
 class Shop:
-    """Products of different difficulty; a few are confused with another one, and the confidence does not know it."""
+    """Products of different difficulty; a few are confused with another one, and the confidence does not know it.
+
+    A third stands alone: what resembles those looks more like them, and the confidence does not know that either.
+    """
 
     def __init__(self, seed: int, classes: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.classes = classes
         self.skill = self.rng.normal(2.2, 0.8, classes)
         self.overstated = self.rng.beta(0.3, 12, classes)
+        self.crowding = self.rng.uniform(0, 1, classes).astype(np.float32)
 
     def draw(self, photos: np.ndarray) -> Evidence:
         rng = self.rng
@@ -54,55 +59,69 @@ class Shop:
         right = rng.random(count) < confidence * (1.0 - 0.25 * self.overstated[true])
         best = np.where(right, true, self.other(true))
         similarity = np.clip(0.75 + 0.02 * z + 0.08 * rng.standard_normal(count), 0, 1).astype(np.float32)
-        strange = sigmoid(rng.normal(-0.5, 1.2, count))
-        far = np.clip(0.66 + 0.08 * rng.standard_normal(count), 0, 1).astype(np.float32)
+        other = self.other(true)
+        alone = self.crowding[other] < 0.33
+        strange = sigmoid(rng.normal(-0.5 + 1.5 * alone, 1.2))
+        far = np.clip(0.66 + 0.03 * alone + 0.08 * rng.standard_normal(count), 0, 1).astype(np.float32)
         weight = (1.0 / self.classes / photos)[true]
         everyone = np.ones(count, bool)
         nobody = np.full(count, -1, np.int32)
         return Evidence(
-            scores(true, best, similarity), weight, confidence, everyone,
-            scores(nobody, self.other(true), far), weight, strange, everyone,
+            self.scores(true, best, similarity), weight, confidence, everyone,
+            self.scores(nobody, other, far), weight, strange, everyone,
         )  # fmt: skip
 
     def other(self, true: np.ndarray) -> np.ndarray:
         return (true + 1 + self.rng.integers(0, self.classes - 1, len(true))) % self.classes
+
+    def scores(self, true: np.ndarray, best: np.ndarray, similarity: np.ndarray) -> Scores:
+        nothing = np.zeros(len(true), np.float32)
+        top = np.zeros((len(true), DEPTH), np.float32)
+        best = best.astype(np.int32)
+        return Scores(true, best, similarity, nothing, nothing, 1.0 - similarity, top, self.crowding[best])
+
+
+class TwoAisles(Shop):
+    """Products of odd and of even number are never taken for each other."""
+
+    def other(self, true: np.ndarray) -> np.ndarray:
+        return (true + 2 + 2 * self.rng.integers(0, self.classes // 2 - 1, len(true))) % self.classes
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
     return (1.0 / (1.0 + np.exp(-2.2 * z))).astype(np.float32)
 
 
-def scores(true: np.ndarray, best: np.ndarray, similarity: np.ndarray) -> Scores:
-    nothing = np.zeros(len(true), np.float32)
-    top = np.zeros((len(true), DEPTH), np.float32)
-    return Scores(true, best.astype(np.int32), similarity, nothing, nothing, 1.0 - similarity, top)
-
-
 def calibrate_and_check(seed: int, classes: int, targets: Targets, tiers: int) -> tuple[bool, bool]:
-    """Return whether anything was certified, and whether fresh photos break any part of the promise."""
+    """Return whether anything was certified, and whether fresh photos break any part of what a cut claims."""
     shop = Shop(seed, classes)
     tier = np.arange(classes) % tiers
-    groups = [Group(f"{n}", "tier", tuple(np.flatnonzero(tier == n).tolist())) for n in range(tiers)]
+    parts = tuple(Part(f"{n}", tuple(np.flatnonzero(tier == n).tolist())) for n in range(tiers))
     learn, certify = shop.draw(shop.rng.integers(1, 8, classes)), shop.draw(shop.rng.integers(2, 14, classes))
+    cuts = thresholds_from_scores(learn, certify, [Group("all", "global", parts)], classes, targets)
     fresh = shop.draw(np.full(classes, 50))
-    broken = False
-    cuts = thresholds_from_scores(learn, certify, groups, classes, targets)
-    for cut in cuts:
-        member = cut.group.flags(classes)
-        taken = member[fresh.scores.best] & reaches(fresh.confidence, fresh.scores, cut.confidence, cut.strangeness)
-        near = member[fresh.unseen.best]
-        let_in = near & reaches(fresh.unseen_confidence, fresh.unseen, cut.confidence, cut.strangeness)
-        if cut.certified:
-            error = fresh.weight[taken & ~fresh.scores.correct].sum() / fresh.weight[taken].sum()
-            unknown = fresh.unseen_weight[let_in].sum() / fresh.unseen_weight[near].sum()
-            broken |= bool(error > targets.accept_error or unknown > targets.near_unknown)
-        else:
-            assert not taken.any()
-    return any(cut.certified for cut in cuts), broken
+    return cuts[0].certified, cuts[0].certified and breaks(cuts[0], fresh, targets)
 
 
-def reaches(confidence: np.ndarray, found: Scores, least: float, most: float) -> np.ndarray:
-    return (confidence >= np.float32(least)) & (found.strange <= np.float32(most))
+def breaks(cut: GroupCut, fresh: Evidence, targets: Targets) -> bool:
+    taken = reaches(cut, fresh.confidence, fresh.scores)
+    let_in = reaches(cut, fresh.unseen_confidence, fresh.unseen)
+    everywhere = np.ones(len(fresh.scores), bool)
+    inside = [everywhere] + [np.isin(fresh.scores.best, p.members) for p in cut.group.parts if claimed(cut, p.name)]
+    band = np.digitize(fresh.unseen.crowding, [band.crowding_from for band in cut.bands[1:]])
+    beside = [everywhere] + [band == n for n, one in enumerate(cut.bands) if one.near_unknown_bound < 1]
+    wrong = ~fresh.scores.correct
+    errors = [fresh.weight[taken & some & wrong].sum() / fresh.weight[taken & some].sum() for some in inside]
+    unknown = [fresh.unseen_weight[let_in & some].sum() / fresh.unseen_weight[some].sum() for some in beside]
+    return max(errors) > targets.accept_error or max(unknown) > targets.near_unknown
+
+
+def claimed(cut: GroupCut, part: str) -> bool:
+    return next(figure for figure in cut.parts if figure.name == part).error_bound < 1
+
+
+def reaches(cut: GroupCut, confidence: np.ndarray, found: Scores) -> np.ndarray:
+    return (confidence >= np.float32(cut.confidence)) & (found.strange <= cut.strangeness(found.crowding))
 
 
 @pytest.mark.parametrize(
@@ -121,36 +140,79 @@ def test_promise_holds_on_fresh_photos(classes: int, targets: Targets, tiers: in
     assert certified >= useful, "the certificate holds, but it is never given"
 
 
-def grouped(photos: list[int], share: list[float], tiers: list[str]) -> list[tuple[str, str]]:
+def test_a_look_alike_of_a_product_that_stands_alone_meets_a_stricter_limit() -> None:
+    shop = Shop(3, 300)
+    learn, certify = shop.draw(np.full(300, 8)), shop.draw(np.full(300, 12))
+    parts = (Part("0", tuple(range(300))),)
+    (cut,) = thresholds_from_scores(learn, certify, [Group("all", "global", parts)], 300, Targets(0.05, 0.1, 0.9))
+    alone, crowded = cut.bands
+    assert alone.strangeness < crowded.strangeness
+    assert 0 < alone.near_unknown <= alone.near_unknown_bound <= 0.1
+    assert cut.strangeness(np.array([0.0, 1.0], np.float32)).tolist() == [
+        np.float32(alone.strangeness),
+        np.float32(crowded.strangeness),
+    ]
+
+
+def test_few_look_alikes_make_one_band() -> None:
+    shop = Shop(3, 60)
+    learn, certify = shop.draw(np.full(60, 4)), shop.draw(np.full(60, 6))
+    parts = (Part("0", tuple(range(60))),)
+    (cut,) = thresholds_from_scores(learn, certify, [Group("all", "global", parts)], 60, Targets(0.05, 0.1, 0.9))
+    assert [band.crowding_from for band in cut.bands] == [-np.inf]
+
+
+def test_a_part_that_nothing_can_be_proved_of_does_not_cost_the_others_everything() -> None:
+    """The errors of part 1 are many; its claim would leave nothing, so only all products together have one."""
+    shop = TwoAisles(5, 400)
+    shop.overstated[1::2] = 0.25
+    shop.overstated[::2] = 0.0
+    learn, certify = shop.draw(np.full(400, 20)), shop.draw(np.full(400, 20))
+    parts = tuple(Part(f"{n}", tuple(range(n, 400, 2))) for n in range(2))
+    (cut,) = thresholds_from_scores(learn, certify, [Group("all", "global", parts)], 400, Targets(0.05, 0.3, 0.9))
+    assert cut.certified
+    assert [part.error_bound for part in cut.parts] == [1.0, 1.0]
+    assert cut.error_bound <= 0.05
+
+
+def grouped(photos: list[int], share: list[float], tiers: list[str]) -> list[tuple[str, str, list[str]]]:
     names = [f"sku-{number}" for number in range(len(photos))]
     targets = Targets(0.01, 0.1, 0.9)
     found = groups_of(names, tiers, np.array(share) / sum(share), np.array(photos, np.int64), targets)
     everyone = sorted(member for group in found for member in group.members)
     assert everyone == list(range(len(photos)))
-    return [(group.name, group.source) for group in found]
+    return [(group.name, group.source, [part.name for part in group.parts]) for group in found]
 
 
-TIERS = ["0 tail"] * 100 + ["1 head"] * 100
+TIERS = ["0 tail"] * 100 + ["1 mid"] * 100 + ["2 head"] * 100
+ALL = "tail+mid+head"
 
 
-def test_few_photos_make_one_group() -> None:
-    assert grouped([3] * 200, [1.0] * 200, TIERS) == [("tail+head", "global")]
+def test_few_photos_make_one_part() -> None:
+    assert grouped([3] * 300, [1.0] * 300, TIERS) == [(ALL, "global", [ALL])]
 
 
-def test_tiers_with_enough_photos_stand_alone() -> None:
-    assert grouped([30] * 200, [1.0] * 200, TIERS) == [("tail", "tier"), ("head", "tier")]
-    assert grouped([12] * 100 + [30] * 100, [1.0] * 100 + [0.1] * 100, TIERS) == [("tail+head", "global")]
+def test_tiers_with_enough_photos_are_parts() -> None:
+    assert grouped([30] * 300, [1.0] * 300, TIERS) == [(ALL, "global", ["tail", "mid", "head"])]
+
+
+def test_tiers_without_enough_are_joined_with_a_neighbour_so_that_the_weakest_part_is_strong() -> None:
+    light = [30] * 100 + [12] * 100 + [30] * 100
+    assert grouped(light, [1.0, 0.6] * 50 + [0.4] * 100 + [0.3] * 100, TIERS) == [(ALL, "global", ["tail", "mid+head"])]
 
 
 def test_a_product_with_enough_photos_for_its_share_stands_alone() -> None:
-    photos, share = [30] * 199 + [20_000], [1.0] * 199 + [100.0]
-    assert grouped(photos, share, TIERS) == [("tail", "tier"), ("head", "tier"), ("sku-199", "class")]
+    photos, share = [30] * 299 + [20_000], [1.0] * 299 + [100.0]
+    assert grouped(photos, share, TIERS) == [
+        (ALL, "global", ["tail", "mid", "head"]),
+        ("sku-299", "class", ["sku-299"]),
+    ]
 
 
 def test_many_photos_of_a_small_share_are_not_enough() -> None:
     """Its errors are photos of other products, each of which weighs as much as a third of all its own."""
-    assert ("sku-199", "class") not in grouped([3] * 199 + [20_000], [1.0] * 200, TIERS)
+    assert len(grouped([3] * 299 + [20_000], [1.0] * 300, TIERS)) == 1
 
 
 def test_without_photos_there_is_one_group() -> None:
-    assert grouped([0, 0], [1.0, 1.0], ["0 tail", "1 head"]) == [("tail+head", "global")]
+    assert grouped([0, 0], [1.0, 1.0], ["0 tail", "1 head"]) == [("tail+head", "global", ["tail+head"])]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ def world(count: int, classes: int, deviation: float, seed: int = 0) -> tuple[Sc
     right = rng.random(count) < truth
     true = np.where(right, best, (best + 1) % classes).astype(np.int32)
     top = np.zeros((count, DEPTH), np.float32)
-    return Scores(true, best, similarity, margin, np.zeros(count, np.float32), 1 - similarity, top), truth
+    return Scores(true, best, similarity, margin, np.zeros(count, np.float32), 1 - similarity, top, similarity), truth
 
 
 def predict(model: ConfidenceModel, scores: Scores) -> np.ndarray:
@@ -55,9 +57,7 @@ def test_weights_count() -> None:
 
 def test_slopes_are_never_negative() -> None:
     scores, _ = world(2000, 5, 0.0)
-    upside_down = Scores(
-        scores.true, scores.best, 1 - scores.similarity, 1 - scores.margin, scores.own_gap, scores.strange, scores.top
-    )
+    upside_down = replace(scores, similarity=1 - scores.similarity, margin=1 - scores.margin)
     model = confidence_from_scores(upside_down, np.ones(2000), 5)
     assert model.similarity_weight == 0
     assert model.margin_weight == 0
@@ -75,7 +75,16 @@ def test_all_right_and_all_wrong_stay_finite(shift: int) -> None:
     scores, _ = world(200, 4, 0.0)
     true = ((scores.best + shift) % 4).astype(np.int32)
     model = confidence_from_scores(
-        Scores(true, scores.best, scores.similarity, scores.margin, scores.own_gap, scores.strange, scores.top),
+        Scores(
+            true,
+            scores.best,
+            scores.similarity,
+            scores.margin,
+            scores.own_gap,
+            scores.strange,
+            scores.top,
+            scores.crowding,
+        ),
         np.ones(200),
         4,
     )
@@ -87,7 +96,9 @@ def test_identical_scores_stay_finite() -> None:
     scores, _ = world(200, 4, 0.0)
     same = np.full(200, 0.5, np.float32)
     model = confidence_from_scores(
-        Scores(scores.true, scores.best, same, same, scores.own_gap, scores.strange, scores.top), np.ones(200), 4
+        replace(scores, similarity=same, margin=same),
+        np.ones(200),
+        4,
     )
     assert predict(model, scores).mean() == pytest.approx(scores.correct.mean(), abs=0.05)
 

@@ -19,8 +19,8 @@ from calibration.photos.mix import photo_weights
 from calibration.photos.photoset import Photoset
 from calibration.report.evaluate import decide, outcome_of, risk_coverage
 from calibration.rules.allowance import Allowance
+from calibration.rules.groups import Targets
 from calibration.rules.scores import DEPTH, Scores
-from calibration.rules.thresholds import Targets
 from calibration.space.expected import expected_of
 from calibration.space.head import embed
 from edge.build_folder import BuildFolder
@@ -156,7 +156,7 @@ def test_a_twin_that_is_out_is_not_known(shop: tuple[World, Material, Fitted]) -
     photos = given.certify.take(np.array([int(np.flatnonzero(given.certify.labels == c)[0]) for c in (6, 8, 8)]))
     best = np.array([1, 2, 3], np.int32)  # the twin of each product that is out, and another one
     some = np.full(3, 0.5, np.float32)
-    seen = Scores(photos.labels, photos.labels, some, some, some, some, np.zeros((3, DEPTH), np.float32))
+    seen = Scores(photos.labels, photos.labels, some, some, some, some, np.zeros((3, DEPTH), np.float32), some)
     unseen = replace(seen, best=best)
     evidence = before.evidence(photos, seen, unseen, np.ones(3))
     # 6 is out with its photo, so 1 has no twin there; 8 is out, and 2 has none; for photos of 4 both are known

@@ -20,7 +20,7 @@ from calibration.rules.twins import successors_of, twin_index, twins_from_scores
 from calibration.rules.unseen import FOLDS, class_folds
 from calibration.rules.verify_fit import MAX_SET, WIDEST, verify_from_scores
 from calibration.space.table import agreement, centroids, prototypes_of, quantise, table_from_embeddings
-from edge import lookup, ood
+from edge import ood
 from edge.parameters import OodModel, PrototypeTable
 
 ONES = np.ones(100)
@@ -124,7 +124,7 @@ def strange(table: PrototypeTable) -> ood.Score:
 def test_scores_know_the_true_product() -> None:
     table = table_from_embeddings(np.eye(3, 4, dtype=np.float32), np.arange(3, dtype=np.int32), 1)
     photos = unit(np.array([[1.0, 0.5, 0, 0], [0.2, 1, 0, 0]]))
-    found = scores_from_embeddings(lookup.index_from_table(table), photos, np.array([0, 2], np.int32), strange(table))
+    found = scores_from_embeddings(table, photos, np.array([0, 2], np.int32), strange(table))
     assert found.best.tolist() == [0, 1]
     assert found.correct.tolist() == [True, False]
     np.testing.assert_allclose(found.own_gap, [0.0, found.similarity[1]], atol=1e-6)
@@ -135,9 +135,7 @@ def test_scores_know_the_true_product() -> None:
 
 def test_a_single_class_leads_by_as_much_as_on_the_device() -> None:
     table = table_from_embeddings(np.eye(1, 4, dtype=np.float32), np.zeros(1, np.int32), 1)
-    found = scores_from_embeddings(
-        lookup.index_from_table(table), np.eye(1, 4, dtype=np.float32), np.zeros(1, np.int32), strange(table)
-    )
+    found = scores_from_embeddings(table, np.eye(1, 4, dtype=np.float32), np.zeros(1, np.int32), strange(table))
     assert found.margin[0] == pytest.approx(2.0, abs=0.01)
 
 
@@ -196,7 +194,7 @@ def test_quality_limits_follow_the_validation_photos() -> None:
 
 def wrong_about(true: list[int], best: list[int]) -> Scores:
     zeros, top = np.zeros(len(true), np.float32), np.zeros((len(true), DEPTH), np.float32)
-    return Scores(np.array(true, np.int32), np.array(best, np.int32), zeros, zeros, zeros, zeros, top)
+    return Scores(np.array(true, np.int32), np.array(best, np.int32), zeros, zeros, zeros, zeros, top, zeros)
 
 
 def test_twins_are_near_and_confused() -> None:
@@ -253,5 +251,5 @@ def behind(rng: np.random.Generator, count: int) -> tuple[Scores, np.ndarray]:
     gap = np.where(rng.random(count) < 0.6, 0.0, rng.exponential(0.04, count)).astype(np.float32)
     top = (0.9 - 0.03 * np.arange(DEPTH)[None, :] * rng.uniform(0.5, 3, (count, 1))).astype(np.float32)
     true = np.zeros(count, np.int32)
-    scores = Scores(true, true, top[:, 0], top[:, 0] - top[:, 1], gap, 1.0 - top[:, 0], top)
+    scores = Scores(true, true, top[:, 0], top[:, 0] - top[:, 1], gap, 1.0 - top[:, 0], top, gap)
     return scores, (1.0 / (1.0 + np.exp(20 * gap))).astype(np.float32)

@@ -23,7 +23,7 @@ from calibration.growth.room import table_size
 from calibration.growth.trial import Outcome, trial
 from calibration.growth.workshop import joint_catalogue
 from calibration.photos.catalogue import Catalogue
-from calibration.rules.thresholds import Targets
+from calibration.rules.groups import Targets
 from calibration.space.head import Discriminant, embed
 from calibration.space.table import centroids
 from edge.errors import CatalogueError

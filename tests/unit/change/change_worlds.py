@@ -64,6 +64,7 @@ def memory_bundle(count: int, seed: int = 0, per_class: int = 2) -> Bundle:
         accept_strangeness=(1.0 - rng.uniform(0.5, 0.8, count)).astype(np.float32),
         verify_confidence=rng.uniform(0.05, 0.15, count).astype(np.float32),
         source=tuple("global" for _ in range(count)),
+        isolated_below=-np.inf,
         twin=twin,
         successor=successor,
         set_gap=0.1,

@@ -11,7 +11,8 @@ from change_worlds import arrays, direction, entry, judged, memory_bundle, remov
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.change.products import bundle_of, centres_of, entries_of, near_pair, settled
+from calibration.change.products import bundle_of, entries_of, near_pair, settled
+from calibration.space.crowding import centres_of
 from calibration.space.table import table_from_embeddings
 from edge import lookup
 from edge.bundle import Bundle, NearPair

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from change_worlds import arrays, judged, memory_bundle, shots
+from change_worlds import arrays, judged, memory_bundle, new_info, shots
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calibration.change.products import NEW, bundle_of, entries_of
 from calibration.change.record import MAX_CHANGES, net_changes, recorded
 from calibration.change.status import reinstated, removed, retired, status_of
 from edge.bundle import Bundle, Change
@@ -55,6 +58,46 @@ def test_a_product_retired_at_calibration_is_reinstated_as_active() -> None:
     bundle = reinstated(memory_bundle(6), "sku-002")
     assert status_of(bundle, "sku-002") == "active"
     assert bundle.rules.cuts.successor[2] == -1
+
+
+def crowded(count: int) -> Bundle:
+    """Return a bundle whose products 0 and 1 have each other as a near neighbour, the others none."""
+    bundle = memory_bundle(count)
+    cuts = replace(bundle.rules.cuts, isolated_below=0.8)
+    return replace(bundle, rules=replace(bundle.rules, cuts=cuts))
+
+
+def test_who_stands_alone_after_a_removal_takes_the_strictest_cut_points() -> None:
+    bundle = crowded(6)
+    cuts = removed(bundle, "sku-001").rules.cuts
+    assert cuts.source[0] == "isolated"
+    assert cuts.accept_confidence[0] == bundle.rules.cuts.accept_confidence.max()
+    assert cuts.accept_strangeness[0] == bundle.rules.cuts.accept_strangeness.min()
+    others = removed(memory_bundle(6), "sku-001").rules.cuts
+    assert cuts.accept_confidence[1:].tolist() == others.accept_confidence[1:].tolist()
+    assert cuts.source[1:] == others.source[1:]
+
+
+def test_who_was_never_accepted_is_not_after_a_removal_either() -> None:
+    bundle = crowded(6)
+    confidence = bundle.rules.cuts.accept_confidence.copy()
+    confidence[0] = np.inf
+    cuts = replace(bundle.rules.cuts, accept_confidence=confidence)
+    bundle = replace(bundle, rules=replace(bundle.rules, cuts=cuts))
+    assert removed(bundle, "sku-001").rules.cuts.accept_confidence[0] == np.inf
+
+
+@given(st.permutations(["sku-001", "sku-003", "sku-900"]))
+def test_a_product_enrolled_beside_another_leaves_no_trace_in_any_order(order: list[str]) -> None:
+    """sku-900 lies where sku-001 does: it must neither hide that sku-000 stands alone nor make it seem so."""
+    bundle = crowded(6)
+    beside = replace(entries_of(bundle)["sku-001"], info=new_info("sku-900"), source=NEW, twin="")
+    changed = bundle_of(bundle, {**entries_of(bundle), "sku-900": beside}, bundle.info.near)
+    never = bundle
+    for sku in order:
+        changed = removed(changed, sku)
+        never = removed(never, sku) if sku != "sku-900" else never
+    assert arrays(changed) == arrays(never)
 
 
 def test_a_successor_can_be_changed_or_taken_back() -> None:

@@ -151,7 +151,7 @@ def test_temperature_is_the_one_that_made_the_labels() -> None:
     noise = rng.gumbel(size=every.shape)
     labels = (every / 0.16 + noise).argmax(axis=1).astype(np.int32)
     strange = ood.prepare(OodModel("max_cosine", 0.5, 0.05), table)
-    scores = scores_from_embeddings(index, rows, labels, strange)
+    scores = scores_from_embeddings(table, rows, labels, strange)
     assert temperature_from_scores(scores, np.ones(6000)) == pytest.approx(0.16, rel=0.5)
 
 
