@@ -79,7 +79,7 @@ def _forecast(
     shown, families = cut
     half = narrowed(whole, shown)
     taught = joined([half.reference, half.fit]).rows
-    wanted = joined([half.reference, half.fit, half.certify, half.test]).rows
+    wanted = half.with_copies(joined([half.reference, half.fit, half.certify, half.test])).rows
     space = space_of(rows, taught, wanted, 0)
     names = [name for name, kept in zip(families, shown, strict=True) if kept]
     found = study(half, names, space, bundle.info.input, settings, lambda _: None)
@@ -112,7 +112,7 @@ def _plan(
     shown, _ = cut
     on_sale = narrowed(whole, shown)
     taught = joined([on_sale.reference, on_sale.fit]).rows
-    wanted = joined([whole.reference, whole.fit, whole.certify]).rows
+    wanted = whole.with_copies(joined([whole.reference, whole.fit, whole.certify])).rows
     plan = plan_for(whole, ~shown, space_of(rows, taught, wanted, 0), bundle.info.input, settings)
     predicted = np.full(len(shown), np.nan)
     for one in plan.endangered:
@@ -143,7 +143,7 @@ def _right(material: Material, rows: Rows, settings: Settings) -> NDArray[np.flo
 
 
 def _right_of(material: Material, asked: NDArray[np.bool_], rows: Rows, settings: Settings) -> NDArray[np.float64]:
-    taught = joined([material.reference, material.fit])
+    taught = material.with_copies(material.teaching)
     head = Discriminant.of(rows, taught.rows, taught.labels).head(rows, settings.dimension, settings.seed)
     table = table_from_embeddings(embed(head, rows, taught.rows), taught.labels, settings.prototypes)
     test = material.test.take(np.flatnonzero(asked[material.test.labels]))

@@ -64,7 +64,7 @@ def _main(argv: Sequence[str]) -> int:
             embedded = embed_photos(engine, build.info.input, store, photos, arguments.threads, advance)
             material = material_from_embedded(catalogue, embedded, settings.seed)
             copied: list[NDArray[np.int64]] = []
-            for name, some, count in (("copies", material.teaching, arguments.copies), ("shifts", material.probe, 1)):
+            for name, some, count in (("copies", material.teaching, settings.copies), ("shifts", material.probe, 1)):
                 advance = screen.count(name, len(some) * count)
                 copied.append(embed_copies(engine, build.info.input, store, some, count, arguments.threads, advance))
         shifted = replace(material.probe, rows=copied[1][material.probe.rows, 0])
@@ -153,6 +153,7 @@ def _settings(arguments: argparse.Namespace, catalogue: Catalogue) -> Settings:
         dimension=arguments.dimension,
         weighted=weighted,
         seed=arguments.seed,
+        copies=arguments.copies,
     )
 
 

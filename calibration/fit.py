@@ -62,7 +62,9 @@ _MOST = 0.99  # of a limit
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is asked for. `weighted` takes the sales mix of the catalogue, else every product on sale counts alike."""
+    """What is asked for. `weighted` takes the sales mix of the catalogue, else every product on sale counts alike;
+    `copies` are the augmented ones of each photo that teaches.
+    """
 
     targets: Targets
     false_unknown: float
@@ -70,6 +72,7 @@ class Settings:
     dimension: int
     weighted: bool
     seed: int
+    copies: int = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,10 @@ class Final:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learning:
-    """Gives the lessons on `rows`; `share` (C,) is the mix of the products."""
+    """Gives the lessons on `rows`; `share` (C,) is the mix of the products.
+
+    `shrinkage` fixes that of the head, None lets it choose; without `brands` no whole groups of products are taken out.
+    """
 
     material: Material
     rows: Rows
@@ -97,6 +100,8 @@ class Learning:
     most_prototypes: int
     share: NDArray[np.float64]
     seed: int
+    shrinkage: float | None = None
+    brands: bool = True
 
     def cross_fits(self, step: Callable[[str], None]) -> CrossFits:
         """Teach twice and choose the shape; `step` is told the name of each step."""
@@ -163,12 +168,8 @@ class Learning:
 
         FIT photos of one half of the products choose, CERTIFY photos of the other half are shown.
         """
-        skus = [product.sku for product in self.material.products]
-        table = final.lesson.enrolled.table
-        sizes = (len(skus), *table.prototypes.shape)
-        near = [self._tried(part.rounds, part.fresh) for part, _ in learnt.parts]
-        brands = [self._tried(learnt.groups, learnt.parts[0][0].fresh)] if learnt.groups else []
-        method = choose({"near": joined_p_values(near), "brands": joined_p_values(brands)}, skus, budget, sizes)
+        method = self.method(learnt, final, budget)
+        skus, sizes = self._skus(), self._sizes(final)
         certify, shown = final.lesson.fresh, reports(skus)
         held_out: dict[str, Mapping[str, PValues]] = {}
         for kind, rounds in (("near", final.lesson.rounds), ("brands", final.groups)):
@@ -178,10 +179,28 @@ class Learning:
         figures = figures_from_p_values(held_out, method, sizes, self.seed)
         return OodModel(method, np.inf, budget, parameters_of(method, final.parameters)), figures
 
+    def method(self, learnt: CrossFits, final: Final, budget: float) -> str:
+        """Return the detector that finds most of what was taken out, on FIT photos of one half of the products."""
+        near = [self._tried(part.rounds, part.fresh) for part, _ in learnt.parts]
+        brands = [self._tried(learnt.groups, learnt.parts[0][0].fresh)] if learnt.groups else []
+        found = {"near": joined_p_values(near), "brands": joined_p_values(brands)}
+        return choose(found, self._skus(), budget, self._sizes(final))
+
+    def _skus(self) -> list[str]:
+        return [product.sku for product in self.material.products]
+
+    @staticmethod
+    def _sizes(final: Final) -> tuple[int, int, int]:
+        """Return the sizes of what runs: products, prototypes, dimensions."""
+        table = final.lesson.enrolled.table
+        return len(final.lesson.enrolled.centres), *table.prototypes.shape
+
     def _tried(self, rounds: Sequence[Round], photos: Photoset) -> ByMethod:
         return p_values_from_rounds(rounds, photos.labels, photo_weights(self.share, photos.labels))
 
     def _groups(self) -> NDArray[np.int64]:
+        if not self.brands:
+            return np.zeros(len(self.material.products), np.int64)  # one round is none
         return group_folds([_group(product) for product in self.material.products], self.seed)
 
     def _shown(self, final: Final, weights: NDArray[np.float64]) -> dict[str, Mapping[str, PValues]]:
@@ -202,7 +221,7 @@ class Learning:
 
     def _taught(self, teach: Photoset, fresh: Photoset, most: int | None = None) -> Taught:
         with_copies = self.material.with_copies(teach)
-        return Taught.of(self.rows, with_copies, fresh, most or self.most_dimensions, self.seed)
+        return Taught.of(self.rows, with_copies, fresh, (most or self.most_dimensions, self.seed), self.shrinkage)
 
     def _unseen(self, taught: Taught, shape: Shape, temperature: float) -> Unseen:
         return Unseen(taught.discriminant, self.rows, taught.taught, shape, temperature, self.seed)

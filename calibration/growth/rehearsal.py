@@ -1,11 +1,11 @@
 """One rehearsal: heads, tables and scores for some of the products, as calibrating them would fit them.
 
-The order is that of `calibration.fit`: head and prototypes on reference and FIT photos, scores of FIT photos by
-cross-fitting, confidence and twins from these. CERTIFY and test photos are scored as one pool, which
-`calibration.growth.trial` divides many times. Features are short (`calibration.growth.compressed`), no augmented copy
-teaches, and the detector is the baseline: growth is the difference of two such rehearsals.
+`calibration.learning` teaches, on short features (`calibration.growth.compressed`); only whole groups of products are
+not taken out, which shows figures and decides little. CERTIFY and test photos are scored as one pool, which
+`calibration.growth.trial` divides many times.
 
-Limits: with fewer than two products or no certifying photo nothing can be measured (None).
+Limits: with fewer than two products or no certifying photo nothing can be measured (None). Where validation photos are
+split anew, some that teach have no copies.
 """
 
 from __future__ import annotations
@@ -17,26 +17,21 @@ from numpy.typing import NDArray
 
 from calibration.fit import Settings, mix_for
 from calibration.growth.compressed import Space
+from calibration.learning import Learning
 from calibration.photos.material import Material
 from calibration.photos.mix import Mix, mix_of, photo_weights
 from calibration.photos.photoset import NONE, Photoset, joined
-from calibration.photos.splits import CERTIFY, FIT, folds, split
+from calibration.photos.splits import CERTIFY, FIT, split
 from calibration.rules.confidence_fit import confidence_from_scores
 from calibration.rules.detector import BASELINE
 from calibration.rules.lesson import Scored
-from calibration.rules.scores import join, nothing, scores_from_embeddings
+from calibration.rules.ood_parameters import parameters_of
+from calibration.rules.scores import join
 from calibration.rules.twins import TwinPair, twins_from_scores
-from calibration.rules.unseen import Unseen, class_folds, unseen_scores
-from calibration.space.head import Discriminant, embed
-from calibration.space.shape import Shape
-from calibration.space.table import centroids, table_from_embeddings
-from edge import ood
 from edge.parameters import ConfidenceModel, OodModel
 from edge.types import Embeddings
 
 __all__ = ["Rehearsal", "narrowed", "rehearse", "resplit", "restricted"]
-
-TEMPERATURE = 0.1  # of detectors, none of which reads it here
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +42,7 @@ class Rehearsal:
     mix: Mix
     learn: Scored
     pool: Scored
+    detector: OodModel  # without a threshold
     confidence: ConfidenceModel
     twins: tuple[TwinPair, ...]
     centres: Embeddings
@@ -92,6 +88,7 @@ def narrowed(material: Material, kept: NDArray[np.bool_]) -> Material:
         test=inside(material.test),
         unknown=material.unknown,
         left_out=material.left_out,
+        copies=material.copies,
     )
 
 
@@ -110,22 +107,31 @@ def rehearse(material: Material, space: Space, settings: Settings) -> Rehearsal 
     """Fit heads, tables and scores for all products of `material`, or return None where nothing can be measured."""
     if len(material.products) < 2 or len(material.certify) == 0:
         return None
-    taught = joined([material.reference, material.fit])
-    fresh = joined([material.certify, material.test])
-    pool, centres, prototypes = _enrol_and_score(material, space, taught, fresh, settings)
-    learn = _learn(material, space, settings)
     mix = mix_for(material, settings)
+    most = (settings.dimension, settings.prototypes)
+    learning = Learning(material, space.rows, *most, mix.share, settings.seed, space.shrinkage, brands=False)
+    learnt = learning.cross_fits(_silent)
+    pooled = replace(material, certify=joined([material.certify, material.test]))
+    final = replace(learning, material=pooled).final(learnt, _silent)
+    method = learning.method(learnt, final, settings.false_unknown) if learnt.parts else BASELINE
+    detector = OodModel(method, np.inf, settings.false_unknown, parameters_of(method, final.parameters))
+    learn, enrolled = learnt.scored(method), final.lesson.enrolled
     weight = photo_weights(mix.share, learn.scores.true)
     return Rehearsal(
         material=material,
         mix=mix,
         learn=learn,
-        pool=pool,
+        pool=final.lesson.scored(detector),
+        detector=detector,
         confidence=confidence_from_scores(learn.scores, weight, len(material.products)),
-        twins=tuple(twins_from_scores(centres, learn.scores)),
-        centres=centres,
-        prototypes=prototypes,
+        twins=tuple(twins_from_scores(enrolled.centres, learn.scores)),
+        centres=enrolled.centres,
+        prototypes=len(enrolled.table.owners),
     )
+
+
+def _silent(_: str) -> None:
+    """Take the name of a step and say nothing."""
 
 
 def restricted(rehearsal: Rehearsal, kept: NDArray[np.bool_]) -> Rehearsal:
@@ -152,37 +158,3 @@ def restricted(rehearsal: Rehearsal, kept: NDArray[np.bool_]) -> Rehearsal:
         pool=shown(rehearsal.pool),
         confidence=confidence_from_scores(learn.scores, weight, len(kept)),
     )
-
-
-def _enrol_and_score(
-    material: Material, space: Space, taught: Photoset, fresh: Photoset, settings: Settings
-) -> tuple[Scored, Embeddings, int]:
-    """Return scores of `fresh`, the centroids (C, D) and the number of prototypes."""
-    rows = space.rows
-    discriminant = Discriminant.of(rows, taught.rows, taught.labels, space.shrinkage)
-    head = discriminant.head(rows, settings.dimension, settings.seed)
-    embeddings = embed(head, rows, taught.rows)
-    table = table_from_embeddings(embeddings, taught.labels, settings.prototypes)
-    strange = ood.prepare(OodModel(BASELINE, 0.0, 0.0), table)
-    found = embed(head, rows, fresh.rows)
-    scores = scores_from_embeddings(table, found, fresh.labels, strange)
-    fold = class_folds([product.sku for product in material.products], settings.seed)
-    shape = Shape(settings.dimension, settings.prototypes)
-    unseen = Unseen(discriminant, rows, taught, shape, TEMPERATURE, settings.seed)
-    rounds = tuple(unseen.rounds(fresh, fold))
-    centres = centroids(embeddings, taught.labels, len(material.products))
-    return Scored(fresh, scores, unseen_scores(rounds, BASELINE)), centres, len(table.owners)
-
-
-def _learn(material: Material, space: Space, settings: Settings) -> Scored:
-    """Score the FIT photos, each with a head and a table that it did not teach."""
-    fold = folds(material.fit.labels, material.fit.digests, settings.seed)
-    parts = []
-    for number in (0, 1):
-        outside = material.fit.take(np.flatnonzero(fold == number))
-        if len(outside):
-            inside = joined([material.reference, material.fit.take(np.flatnonzero(fold != number))])
-            parts.append(_enrol_and_score(material, space, inside, outside, settings)[0])
-    if not parts:
-        return Scored(material.fit, nothing(), nothing())
-    return together(parts)

@@ -20,7 +20,6 @@ from calibration.growth.rehearsal import Rehearsal
 from calibration.photos.mix import photo_weights
 from calibration.photos.photoset import joined
 from calibration.rules.allowance import Allowance, accepted
-from calibration.rules.detector import BASELINE
 from calibration.rules.groups import groups_of
 from calibration.rules.lesson import Scored
 from calibration.rules.ood_fit import ood_from_scores
@@ -30,7 +29,6 @@ from calibration.rules.twins import twin_index
 from calibration.rules.unseen import class_folds
 from calibration.rules.verify_fit import MAX_SET, verify_from_scores
 from edge.build_folder import InputSpec
-from edge.parameters import OodModel
 
 __all__ = ["DRAWS", "Outcome", "Trial", "accepted_photos", "draw", "grown", "rich", "trial"]
 
@@ -174,7 +172,7 @@ def _allowance(
     validation = joined([rehearsal.material.fit, certify.photos])
     return Allowance(
         confidence=rehearsal.confidence,
-        ood=ood_from_scores(OodModel(BASELINE, 0.0, 0.0), certify.scores.strange, weight, settings.false_unknown),
+        ood=ood_from_scores(rehearsal.detector, certify.scores.strange, weight, settings.false_unknown),
         quality=quality_from_photos(spec, validation.sides_px, validation.sharpness),
         twin=twin_index(rehearsal.twins, len(rehearsal.material.products)),
         discontinued=np.array([product.status == "discontinued" for product in rehearsal.material.products]),

@@ -17,7 +17,7 @@ import numpy as np
 
 from calibration.fit import Settings
 from calibration.photos.catalogue import Catalogue
-from calibration.photos.embed import embed_photos
+from calibration.photos.embed import embed_copies, embed_photos
 from calibration.photos.feature_store import FeatureStore
 from calibration.photos.fingerprint import fingerprint
 from calibration.photos.material import Material, material_from_embedded
@@ -68,6 +68,10 @@ def workshop(bundle: Bundle, catalogue: Catalogue, place: Place, screen: Screen)
             advance = screen.count("embed", len(photos.photos))
             embedded = embed_photos(engine, bundle.info.input, store, photos, place.threads, advance)
             material = material_from_embedded(catalogue, embedded, place.seed)
+            teaching, copies = material.teaching, settings_of(bundle, place.seed).copies
+            advance = screen.count("copies", copies * len(teaching))
+            found = embed_copies(engine, bundle.info.input, store, teaching, copies, place.threads, advance)
+            material = replace(material, copies=found)
             unread = (f"{path}: not read" for path in (*embedded.unreadable, *embedded.not_finite))
             yield Workshop(store, material, head, (*catalogue.warnings, *photos.warnings, *unread))
 
@@ -124,4 +128,5 @@ def settings_of(bundle: Bundle, seed: int) -> Settings:
         dimension=max(requested, bundle.info.dimension),
         weighted=str(promise["mix"]).startswith("weight"),
         seed=seed,
+        copies=int(promise.get("copies", 2)),
     )

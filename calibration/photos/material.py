@@ -28,7 +28,8 @@ PROBE = 500
 class Material:
     """What calibration works on. `fit` and `certify` are the two parts of the validation photos.
 
-    `copies` (rows of the store, R) holds the rows of R augmented copies of each teaching photo; empty means none.
+    `copies` (rows of the store, R) holds the rows of R augmented copies of each teaching photo, and a photo's own row
+    where it has none; empty means none at all.
     `shifted` are the photos of `probe` with the rows of their augmented copies.
     """
 
@@ -60,8 +61,10 @@ class Material:
         if self.copies.size == 0:
             return photos
         count = self.copies.shape[1]
-        again = photos.take(np.tile(np.arange(len(photos)), count))
-        return joined([photos, replace(again, rows=self.copies[photos.rows].T.ravel())])
+        rows = self.copies[photos.rows].T.ravel()
+        own = np.tile(np.arange(len(photos)), count)
+        has = np.flatnonzero(rows != photos.rows[own])
+        return joined([photos, replace(photos.take(own[has]), rows=rows[has])])
 
 
 def material_from_embedded(catalogue: Catalogue, embedded: Embedded, seed: int) -> Material:

@@ -101,6 +101,7 @@ def promise_of(fitted: Fitted, settings: Settings) -> dict[str, Any]:
         "false_unknown": settings.false_unknown,
         "mix": "weight column of skus.csv" if settings.weighted else "uniform over products on sale",
         "seed": settings.seed,
+        "copies": settings.copies,
         "products_covered": int(fitted.mix.covered.sum()),
         "certified": bool(certified),
         "groups": {

@@ -63,9 +63,12 @@ class Taught:
     found: Embeddings  # of the fresh ones
 
     @staticmethod
-    def of(rows: Rows, taught: Photoset, fresh: Photoset, most: int, seed: int) -> Taught:
-        """Fit the head and embed both sets."""
-        discriminant = Discriminant.of(rows, taught.rows, taught.labels)
+    def of(
+        rows: Rows, taught: Photoset, fresh: Photoset, space: tuple[int, int], shrinkage: float | None = None
+    ) -> Taught:
+        """Fit the head and embed both sets; `space` is the most dimensions and the seed."""
+        most, seed = space
+        discriminant = Discriminant.of(rows, taught.rows, taught.labels, shrinkage)
         head = discriminant.head(rows, most, seed)
         return Taught(discriminant, head, taught, fresh, embed(head, rows, taught.rows), embed(head, rows, fresh.rows))
 

@@ -16,10 +16,10 @@ liberal end as a fixed sequence of tests, each of all claims at the full level (
 fails. Of the certified steps the one that accepts most is taken. A step passes only if no claim fails, so more claims
 cost photos, not error probability; that is split over the groups only.
 
-Why claims by band: which products a new look-alike is going to resemble nobody knows. Of simulated ones a tenth lie
-beside a product that stands alone, of those that came a quarter did, and with one limit for all a third of these was
-accepted. Claims of parts and bands are left out where photos that do not certify say that they would cost too much
-(KEEP); the cut points say which claims they hold.
+Why claims by band: which products a new look-alike is going to resemble nobody knows. Of simulated ones a twentieth to
+a tenth lie beside a product without any other sister, of those that came a quarter did, and with one limit for all up
+to a third of these was accepted. Claims of parts and bands are left out where photos that do not certify say that they
+would cost too much (KEEP); the cut points say which claims they hold.
 
 A group that certifies nothing gets a confidence of +inf: its products are never accepted. Limits: the certificate is
 about products and photos like those of the catalogue; the bound is on the error in the whole part, not of each product.
