@@ -40,6 +40,7 @@ NEARLY = 0.98  # of what the best path should accept
 PRIOR = 200.0
 GROWS = 1.1
 SCATTER = 1.5
+ENDS = 0.5  # of the level: a forecast p-value above this is the end of a walk
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -289,7 +290,7 @@ def _walk(
     """Return how a walk should end; `seen` are p-value, accepted and wrong weight of each step."""
     p, total, wrong = seen
     start = int(p.argmin())
-    failed = np.flatnonzero(p[start:] > miss / 2)
+    failed = np.flatnonzero(p[start:] > ENDS * miss)
     end = start + (int(failed[0]) if len(failed) else len(p) - start)
     if end == start:
         return _Walk(steps, levels, start, 0.0, float(p.min()), 1.0)

@@ -42,7 +42,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Products that share cut points: their parts, and how they came together.
+    """Products that share cut points: their parts, their tiers one by one, and how they came together.
 
     `source` is `class` for a product with the photos to stand alone, `global` for the others.
     """
@@ -50,6 +50,7 @@ class Group:
     name: str
     source: str
     parts: tuple[Part, ...]
+    tiers: tuple[Part, ...] = ()  # empty: the parts
 
     @property
     def members(self) -> tuple[int, ...]:
@@ -98,7 +99,7 @@ def _whole(members: Sequence[int], tiers: Sequence[str], strength: Floats, neede
 
     able = [parts for parts in ways if weakest(parts) >= needed] or ways[:1]
     best = max(able, key=lambda parts: (len(parts), weakest(parts)))
-    return [Group(_plain(names), "global", tuple(best))]
+    return [Group(_plain(names), "global", tuple(best), tuple(_part([name], members, tiers) for name in names))]
 
 
 def _part(names: Sequence[str], members: Sequence[int], tiers: Sequence[str]) -> Part:

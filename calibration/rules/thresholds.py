@@ -28,7 +28,7 @@ about products and photos like those of the catalogue; the bound is on the error
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ from calibration.rules.scores import Scores
 __all__ = ["BandCut", "Evidence", "GroupCut", "PartFigure", "thresholds_from_scores"]
 
 APART = 0.2  # the share of look-alikes whose best candidate counts as standing alone
+EVEN = 0.5  # of the accept error: what a tier should keep, so that other photos keep the whole of it
 KEEP = 0.8  # of what fewer claims should accept
 
 Floats = NDArray[np.float64]
@@ -149,7 +150,8 @@ class _Certifying:
         self._largest = float(certify.weight.max(initial=0.0))
         self._flags = [_flags(part, classes) for part in group.parts]
         self._edges = self._edges_of(learn)
-        self._learn, self._certify = self._cells(learn), self._cells(certify)
+        self._learn, self._certify = self._cells(learn, self._flags), self._cells(certify, self._flags)
+        self._tiers = self._cells(certify, [_flags(tier, classes) for tier in group.tiers or group.parts])
 
     def cut(self) -> GroupCut:
         """Walk the path and describe the step that is taken."""
@@ -162,8 +164,21 @@ class _Certifying:
         end = path.start + (int(failed[0]) if len(failed) else len(p) - path.start)
         if end == path.start:
             return self._nothing()
-        step = path.start + int(sums.total.sum(axis=(0, 1))[path.start : end].argmax())
-        return self._describe(claims, path, sums, step)
+        return self._describe(claims, path, sums, self._taken(path, np.arange(path.start, end)))
+
+    def _taken(self, path: Path, certified: NDArray[np.intp]) -> int:
+        """Return the certified step that accepts most of those at which every tier should keep the target by itself.
+
+        Few photos say little about a tier, so what is expected of it is a forecast; where no step keeps EVEN of the
+        target in all tiers, the one that comes nearest is taken.
+        """
+        sums = replace(sums_along(self._tiers, path, self._largest), forecast=True)
+        wrong, _ = sums.errors((1,))
+        worst = (wrong / np.maximum(sums.total.sum(axis=1), 1e-300)).max(axis=0)[certified]
+        even = certified[worst <= EVEN * self._targets.accept_error]
+        if not len(even):
+            return int(certified[worst.argmin()])
+        return int(even[sums.total.sum(axis=(0, 1))[even].argmax()])
 
     def _path(self) -> tuple[Claims, Path]:
         """Return the most claims that should keep KEEP of what fewer of them accept, with the path for them."""
@@ -187,9 +202,9 @@ class _Certifying:
         mass = np.cumsum(weight[order])
         return [-np.inf, float(crowding[order][np.searchsorted(mass, APART * mass[-1])])]
 
-    def _cells(self, evidence: Evidence) -> list[list[Side]]:
+    def _cells(self, evidence: Evidence, parts: Sequence[NDArray[np.bool_]]) -> list[list[Side]]:
         bands = range(len(self._edges))
-        return [[self._side(evidence, flags, band) for band in bands] for flags in self._flags]
+        return [[self._side(evidence, flags, band) for band in bands] for flags in parts]
 
     def _side(self, evidence: Evidence, flags: NDArray[np.bool_], band: int) -> Side:
         scores, weight, unseen, rest_weight = evidence.scores, evidence.weight, evidence.unseen, evidence.unseen_weight
