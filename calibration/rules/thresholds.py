@@ -13,8 +13,9 @@ own, which is another one for products that stand alone. `calibration.rules.cut_
 strict to liberal, on photos that do not certify. On the photos that certify, it is walked from its start towards the
 liberal end as a fixed sequence of tests, each of all claims at the full level (Learn then Test: Angelopoulos et al.
 2021, arXiv 2110.01052; selective risk: Geifman & El-Yaniv 2017, arXiv 1705.08500), and the walk ends at the first that
-fails. Of the certified steps the one that accepts most is taken. A step passes only if no claim fails, so more claims
-cost photos, not error probability; that is split over the groups only.
+fails. Of the certified steps the one that accepts most is taken, of those at which tiers without a claim of their own
+should keep the target too (EVEN). A step passes only if no claim fails, so more claims cost photos, not error
+probability; that is split over the groups only.
 
 Why claims by band: which products a new look-alike is going to resemble nobody knows. Of simulated ones a twentieth to
 a tenth lie beside a product without any other sister, of those that came a quarter did, and with one limit for all up

@@ -175,6 +175,31 @@ def test_a_part_that_nothing_can_be_proved_of_does_not_cost_the_others_everythin
     assert cut.error_bound <= 0.05
 
 
+def test_a_tier_too_small_for_a_claim_keeps_the_target_all_the_same() -> None:
+    """All errors are in tier 1: together with tier 0 they pass, so the step is taken at which tier 1 does too."""
+    shop = TwoAisles(5, 400)
+    shop.overstated[1::2] = 0.25
+    shop.overstated[::2] = 0.0
+    shop.skill[1::2] -= 1.0
+    learn, certify = shop.draw(np.full(400, 20)), shop.draw(np.full(400, 20))
+    everyone = (Part("all", tuple(range(400))),)
+    tiers = tuple(Part(f"{n}", tuple(range(n, 400, 2))) for n in range(2))
+    targets = Targets(0.09, 0.3, 0.9)
+    (together,), (even,) = (
+        thresholds_from_scores(learn, certify, [Group("all", "global", everyone, some)], 400, targets)
+        for some in ((), tiers)
+    )
+    fresh = shop.draw(np.full(400, 50))
+    assert 0 < even.share < together.share
+    assert worst_tier(even, fresh) < worst_tier(together, fresh)
+
+
+def worst_tier(cut: GroupCut, fresh: Evidence) -> float:
+    taken = reaches(cut, fresh.confidence, fresh.scores)
+    tiers = [taken & (fresh.scores.best % 2 == tier) for tier in range(2)]
+    return max(float((~fresh.scores.correct[some]).mean()) for some in tiers)
+
+
 def grouped(photos: list[int], share: list[float], tiers: list[str]) -> list[tuple[str, str, list[str]]]:
     names = [f"sku-{number}" for number in range(len(photos))]
     targets = Targets(0.01, 0.1, 0.9)
