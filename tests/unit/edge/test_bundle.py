@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import samples
 
-from edge.bundle import read_bundle
+from edge.bundle import SCHEMA, read_bundle
 from edge.errors import BundleError
 from edge.sealed import MANIFEST, open_sealed, write_sealed
 
 
 def reseal(path: Path, edit: Callable[[Path, dict[str, object]], None]) -> Path:
     """Write a bundle again with an edit, correctly sealed: only the reader's own checks can refuse it."""
-    sealed = open_sealed(path, "bundle", 2)
+    sealed = open_sealed(path, "bundle", SCHEMA)
     content = json.loads(json.dumps(dict(sealed.content)))
-    with write_sealed(path.with_name("edited"), "bundle", 2, content) as folder:
+    with write_sealed(path.with_name("edited"), "bundle", SCHEMA, content) as folder:
         for name in sealed.files:
             shutil.copy(path / name, folder / name)
         edit(folder, content)
@@ -72,6 +72,7 @@ def test_a_bundle_for_another_engine_is_refused_with_both_names(tmp_path: Path) 
         ("table.npz", "prototypes", lambda a: a[:-1]),
         ("rules.npz", "accept_confidence", lambda a: np.where(a > 0, np.nan, a).astype(np.float32)),
         ("rules.npz", "accept_strangeness", lambda a: a[:3]),
+        ("rules.npz", "isolated_below", lambda a: a * np.nan),
         ("rules.npz", "twin", lambda a: (a + 99).astype(np.int32)),
         ("rules.npz", "ood", lambda _: np.array([np.nan, 0.05])),
         ("golden.npz", "crops", lambda a: a[:, :16]),
