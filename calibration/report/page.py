@@ -91,9 +91,23 @@ def _promise(values: Mapping[str, Any]) -> str:
         f"<div class='box'><p class='lead'><b>Of what is accepted, at most {error} is wrong, with {certainty} "
         "certainty.</b></p><p>Of photos of look-alikes that are not enrolled, at most "
         f"{_limit(promise['near_unknown'])} are accepted (simulated by taking products out). Of enrolled products, "
-        f"{_limit(promise['false_unknown'])} are called unknown.</p><p>{mix} The certificate holds for products and "
+        f"{_limit(promise['false_unknown'])} are called unknown.{_reach(values['groups'])}</p><p>{mix} The certificate holds for products and "
         "photos like those of the catalogue.</p></div>"
     )
+
+
+def _reach(groups: Sequence[Mapping[str, Any]]) -> str:
+    """Say of which tiers and bands the promise is certified by itself."""
+    tiers = [escape(part["name"].replace("+", " and ")) for group in groups for part in _claimed(group, "parts")]
+    first = f" The first holds by itself in each of these: {'; '.join(tiers)}." if tiers else ""
+    bands = any(_claimed(group, "bands") for group in groups)
+    return first + (" The second holds by itself beside products that stand alone." if bands else "")
+
+
+def _claimed(group: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return the parts or bands of a group that have a claim of their own; none where there is but one."""
+    bound = {"parts": "error_bound", "bands": "near_unknown_bound"}[name]
+    return [one for one in group[name] if one[bound] < 1.0] if len(group[name]) > 1 else []
 
 
 def _forecast(values: Mapping[str, Any]) -> str:
