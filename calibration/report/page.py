@@ -91,8 +91,8 @@ def _promise(values: Mapping[str, Any]) -> str:
         f"<div class='box'><p class='lead'><b>Of what is accepted, at most {error} is wrong, with {certainty} "
         "certainty.</b></p><p>Of photos of look-alikes that are not enrolled, at most "
         f"{_limit(promise['near_unknown'])} are accepted (simulated by taking products out). Of enrolled products, "
-        f"{_limit(promise['false_unknown'])} are called unknown.{_reach(values['groups'])}</p><p>{mix} The certificate holds for products and "
-        "photos like those of the catalogue.</p></div>"
+        f"{_limit(promise['false_unknown'])} are called unknown.{_reach(values['groups'])}</p><p>{mix} The certificate "
+        "holds for products and photos like those of the catalogue.</p></div>"
     )
 
 
