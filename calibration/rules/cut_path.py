@@ -7,8 +7,8 @@ that t * q of the photos reach, and each band lets in t * k of the look-alikes t
 claim. A path that rides along one of its limits from the start would end at the first bad luck.
 
 Many (q, k) are tried. Of the paths that should accept nearly the most before they fail (NEARLY), the one with the
-fewest errors is taken. It starts at the step that is likeliest to pass: further back there are too few photos to prove
-anything, further on too many look-alikes.
+fewest errors is taken. It starts at the first step that is as good as passed (EASY), or else at the likeliest: further
+back there are too few photos to prove anything, further on too many look-alikes.
 
 What is expected of a step is its p-value if other photos came out like these, with two corrections. Errors lie between
 those seen and those that the confidence itself expects, which count as much as PRIOR photos do: few photos tell little
@@ -40,6 +40,7 @@ NEARLY = 0.98  # of what the best path should accept
 PRIOR = 200.0
 GROWS = 1.1
 SCATTER = 1.5
+EASY = 0.02  # of the level: a forecast p-value under this is as good as passed
 ENDS = 0.5  # of the level: a forecast p-value above this is the end of a walk
 
 Floats = NDArray[np.float64]
@@ -289,7 +290,8 @@ def _walk(
 ) -> _Walk:
     """Return how a walk should end; `seen` are p-value, accepted and wrong weight of each step."""
     p, total, wrong = seen
-    start = int(p.argmin())
+    easy = np.flatnonzero(p <= EASY * miss)
+    start = int(easy[0]) if len(easy) else int(p.argmin())
     failed = np.flatnonzero(p[start:] > ENDS * miss)
     end = start + (int(failed[0]) if len(failed) else len(p) - start)
     if end == start:

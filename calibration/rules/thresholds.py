@@ -15,7 +15,8 @@ liberal end as a fixed sequence of tests, each of all claims at the full level (
 2021, arXiv 2110.01052; selective risk: Geifman & El-Yaniv 2017, arXiv 1705.08500), and the walk ends at the first that
 fails. Of the certified steps the one that accepts most is taken, of those at which tiers without a claim of their own
 should keep the target too (EVEN). A step passes only if no claim fails, so more claims cost photos, not error
-probability; that is split over the groups only.
+probability; that is split over the groups, and between this walk and a second one with the fewest claims, which is
+taken where the first certifies nothing (FIRST).
 
 Why claims by band: which products a new look-alike is going to resemble nobody knows. Of simulated ones a twentieth to
 a tenth lie beside a product without any other sister, of those that came a quarter did, and with one limit for all up
@@ -28,7 +29,7 @@ about products and photos like those of the catalogue; the bound is on the error
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,6 +44,7 @@ __all__ = ["BandCut", "Evidence", "GroupCut", "PartFigure", "thresholds_from_sco
 
 APART = 0.2  # the share of look-alikes whose best candidate counts as standing alone
 EVEN = 0.5  # of the accept error: what a tier should keep, so that other photos keep the whole of it
+FIRST = 0.8  # of the error probability: for the walk with all claims
 KEEP = 0.8  # of what fewer claims should accept
 
 Floats = NDArray[np.float64]
@@ -158,14 +160,14 @@ class _Certifying:
         """Walk the path and describe the step that is taken."""
         if not (_any(self._learn) and _any(self._certify) and self._largest > 0):
             return self._nothing()
-        claims, path = self._path()
-        sums = sums_along(self._certify, path, self._largest)
-        p = sums.p_value(claims)
-        failed = np.flatnonzero(p[path.start :] > claims.miss)
-        end = path.start + (int(failed[0]) if len(failed) else len(p) - path.start)
-        if end == path.start:
-            return self._nothing()
-        return self._describe(claims, path, sums, self._taken(path, np.arange(path.start, end)))
+        for claims, path in self._walks():
+            sums = sums_along(self._certify, path, self._largest)
+            p = sums.p_value(claims)
+            failed = np.flatnonzero(p[path.start :] > claims.miss)
+            end = path.start + (int(failed[0]) if len(failed) else len(p) - path.start)
+            if end > path.start:
+                return self._describe(claims, path, sums, self._taken(path, np.arange(path.start, end)))
+        return self._nothing()
 
     def _taken(self, path: Path, certified: NDArray[np.intp]) -> int:
         """Return the certified step that accepts most of those at which every tier should keep the target by itself.
@@ -181,13 +183,22 @@ class _Certifying:
             return int(certified[worst.argmin()])
         return int(even[sums.total.sum(axis=(0, 1))[even].argmax()])
 
-    def _path(self) -> tuple[Claims, Path]:
+    def _walks(self) -> Iterator[tuple[Claims, Path]]:
+        """Yield the claims and path to walk, and a second walk with the fewest claims where it certifies nothing."""
+        yield self._path(FIRST * self._miss)
+        claims = self._claims((1.0 - FIRST) * self._miss, False, False)
+        yield claims, path_from_learn(self._learn, self._largest, claims)
+
+    def _claims(self, miss: float, by_part: bool, by_band: bool) -> Claims:
+        return Claims(self._targets.accept_error, self._targets.near_unknown, miss, by_part, by_band)
+
+    def _path(self, miss: float) -> tuple[Claims, Path]:
         """Return the most claims that should keep KEEP of what fewer of them accept, with the path for them."""
         found = []
         for by_part, by_band in ((True, True), (False, True), (False, False)):
             if by_part > (len(self._flags) > 1) or by_band > (len(self._edges) > 1):
                 continue
-            claims = Claims(self._targets.accept_error, self._targets.near_unknown, self._miss, by_part, by_band)
+            claims = self._claims(miss, by_part, by_band)
             found.append((claims, path_from_learn(self._learn, self._largest, claims)))
         most = max(path.expected for _, path in found)
         return next((claims, path) for claims, path in found if path.expected >= KEEP * most)
@@ -233,7 +244,7 @@ class _Certifying:
         bands = [self._band(index, claims, path, sums, step) for index in range(len(self._edges))]
         total, wrong = float(sums.total.sum(axis=(0, 1))[step]), float(sums.wrong.sum(axis=(0, 1))[step])
         squares = float(sums.wrong_squares.sum(axis=(0, 1))[step])
-        near, bound = self._near(sums, step, (0, 1))
+        near, bound = self._near(sums, step, (0, 1), claims.miss)
         return GroupCut(
             group=self._group,
             confidence=float(path.confidences[step]),
@@ -244,7 +255,7 @@ class _Certifying:
             wrong=sum(figure.wrong for figure in figures),
             share=total / self._mass(),
             error=wrong / total,
-            error_bound=upper_bound(total, wrong, squares, self._largest, self._miss),
+            error_bound=upper_bound(total, wrong, squares, self._largest, claims.miss),
             near_unknown=float(near),
             near_unknown_bound=float(bound),
             effective=total / self._largest,
@@ -260,7 +271,7 @@ class _Certifying:
         total, wrong, squares = (
             float(values[index].sum(axis=0)[step]) for values in (sums.total, sums.wrong, sums.wrong_squares)
         )
-        bound = upper_bound(total, wrong, squares, self._largest, self._miss)
+        bound = upper_bound(total, wrong, squares, self._largest, claims.miss)
         reached = claims.by_part or len(self._flags) == 1
         return PartFigure(
             name=self._group.parts[index].name,
@@ -274,7 +285,7 @@ class _Certifying:
         )
 
     def _band(self, index: int, claims: Claims, path: Path, sums: Sums, step: int) -> BandCut:
-        near, bound = self._near(sums, step, (0,))
+        near, bound = self._near(sums, step, (0,), claims.miss)
         reached = claims.by_band or len(self._edges) == 1
         return BandCut(
             crowding_from=self._edges[index],
@@ -283,12 +294,12 @@ class _Certifying:
             near_unknown_bound=float(bound[index]) if reached else 1.0,
         )
 
-    def _near(self, sums: Sums, step: int, axes: tuple[int, ...]) -> tuple[Floats, Floats]:
+    def _near(self, sums: Sums, step: int, axes: tuple[int, ...], miss: float) -> tuple[Floats, Floats]:
         """Return the share of look-alikes accepted at a step and its bound, over all cells or by band."""
         rest, squares = sums.rest.sum(axes)[..., step], sums.rest_squares.sum(axes)[..., step]
         everything = sums.rest_total.sum(axes)
         bounds = [
-            upper_bound(float(whole), float(taken), float(square), sums.largest, self._miss)
+            upper_bound(float(whole), float(taken), float(square), sums.largest, miss)
             for whole, taken, square in zip(*map(np.atleast_1d, (everything, rest, squares)), strict=True)
         ]
         return np.asarray(rest / np.maximum(everything, 1e-300)), np.reshape(bounds, rest.shape)
