@@ -5,9 +5,9 @@
 
 Resampled calibrations: the photos that may certify and the test photos of each product are shuffled and dealt again, as
 many to certify as before and the others to measure; cut points and unknown threshold are certified anew on each deal,
-with the head and the table left as they are (these never saw either). A deal keeps its promise when the
-weighted error among what it accepts is at most the target, over all products together and in the worst part that
-the certificate speaks of; the worst of all tiers is looked at too, also where some share a claim.
+with the head and the table left as they are (these never saw either). A deal keeps its promise when the weighted error
+among what it accepts is at most the target, over all products together and in the worst part that the certificate
+speaks of; the worst of all tiers is looked at too, also where some share a claim.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from edge.build_folder import BuildFolder, read_build
 from edge.engines import EngineSpec, open_engine
 
 DEALS = 50
-COPIES = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +83,8 @@ def pool_from(build: BuildFolder, catalogue: Catalogue, cache: Path, threads: in
             advance = screen.count("embed", len(photos.photos))
             found = embed_photos(engine, build.info.input, store, photos, threads, advance)
             material = material_from_embedded(catalogue, found, settings.seed)
-            advance = screen.count("copies", COPIES * len(material.teaching))
-            copies = embed_copies(engine, build.info.input, store, material.teaching, COPIES, threads, advance)
+            advance = screen.count("copies", settings.copies * len(material.teaching))
+            copies = embed_copies(engine, build.info.input, store, material.teaching, settings.copies, threads, advance)
         material = replace(material, copies=copies)
         mix = mix_for(material, settings)
         learning = Learning(material, store, settings.dimension, settings.prototypes, mix.share, settings.seed)

@@ -221,7 +221,7 @@ class Learning:
 
     def _taught(self, teach: Photoset, fresh: Photoset, most: int | None = None) -> Taught:
         with_copies = self.material.with_copies(teach)
-        return Taught.of(self.rows, with_copies, fresh, (most or self.most_dimensions, self.seed), self.shrinkage)
+        return Taught.of(self.rows, with_copies, fresh, most or self.most_dimensions, self.seed, self.shrinkage)
 
     def _unseen(self, taught: Taught, shape: Shape, temperature: float) -> Unseen:
         return Unseen(taught.discriminant, self.rows, taught.taught, shape, temperature, self.seed)

@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.space.crowding import ALONE, centres_of, nearest_cosine
+from calibration.space.crowding import centres_of, nearest_cosine
 from edge.bundle import Bundle, NearPair, Rules
 from edge.parameters import ClassInfo, PrototypeTable
 
@@ -138,9 +138,9 @@ def alone_without(bundle: Bundle, sku: str) -> set[str]:
     if len(rest) == len(old):
         return set()
     centres, edge = centres_of(bundle.table), bundle.rules.cuts.isolated_below
-    before = dict(zip(old, nearest_cosine(centres[old]).tolist(), strict=False))
-    after = dict(zip(rest, nearest_cosine(centres[rest]).tolist(), strict=False))
-    alone = [index for index in rest if after.get(index, ALONE) < edge <= before.get(index, ALONE)]
+    before = dict(zip(old, nearest_cosine(centres[old]).tolist(), strict=True))
+    after = dict(zip(rest, nearest_cosine(centres[rest]).tolist(), strict=True))
+    alone = [index for index in rest if after[index] < edge <= before[index]]
     return {bundle.classes[index].sku for index in alone}
 
 

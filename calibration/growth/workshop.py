@@ -128,5 +128,5 @@ def settings_of(bundle: Bundle, seed: int) -> Settings:
         dimension=max(requested, bundle.info.dimension),
         weighted=str(promise["mix"]).startswith("weight"),
         seed=seed,
-        copies=int(promise.get("copies", 2)),
+        copies=promise["copies"],
     )

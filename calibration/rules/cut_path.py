@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from calibration.rules.bounds import p_value
 
-__all__ = ["Claims", "Path", "Side", "Sums", "path_from_learn", "sums_along"]
+__all__ = ["Claims", "Path", "Side", "Sums", "path_from_learn", "sums_along", "walked"]
 
 STEPS = 64
 FURTHEST = 1.3  # of the way: how far past its expected end a path goes on
@@ -227,6 +227,12 @@ def path_from_learn(learn: Sides, largest: float, claims: Claims) -> Path:
     return Path(grid.confidences[best.steps], nearest, best.start, best.accepted)
 
 
+def walked(p: Floats, start: int, level: float) -> int:
+    """Return where a walk that begins at step `start` ends: at the first p-value (T,) above `level`, or at T."""
+    failed = np.flatnonzero(p[start:] > level)
+    return start + int(failed[0]) if len(failed) else len(p)
+
+
 def sums_along(sides: Sides, path: Path, largest: float) -> Sums:
     """Return the sums of photos along a path, (parts, bands, T)."""
 
@@ -292,8 +298,7 @@ def _walk(
     p, total, wrong = seen
     easy = np.flatnonzero(p <= EASY * miss)
     start = int(easy[0]) if len(easy) else int(p.argmin())
-    failed = np.flatnonzero(p[start:] > ENDS * miss)
-    end = start + (int(failed[0]) if len(failed) else len(p) - start)
+    end = walked(p, start, ENDS * miss)
     if end == start:
         return _Walk(steps, levels, start, 0.0, float(p.min()), 1.0)
     last = start + int(total[start:end].argmax())
@@ -341,5 +346,5 @@ def _provable(everything: float, unit: float, largest: float, claims: Claims) ->
         middle = (low + high) / 2
         taken = np.array(middle * everything)
         p = float(p_value(np.array(everything), taken, taken * unit, largest, claims.near_unknown))
-        low, high = (middle, high) if p <= claims.miss / 2 else (low, middle)
+        low, high = (middle, high) if p <= ENDS * claims.miss else (low, middle)
     return low

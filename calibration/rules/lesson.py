@@ -64,10 +64,9 @@ class Taught:
 
     @staticmethod
     def of(
-        rows: Rows, taught: Photoset, fresh: Photoset, space: tuple[int, int], shrinkage: float | None = None
+        rows: Rows, taught: Photoset, fresh: Photoset, most: int, seed: int, shrinkage: float | None = None
     ) -> Taught:
-        """Fit the head and embed both sets; `space` is the most dimensions and the seed."""
-        most, seed = space
+        """Fit the head and embed both sets; `shrinkage` None lets the head choose it."""
         discriminant = Discriminant.of(rows, taught.rows, taught.labels, shrinkage)
         head = discriminant.head(rows, most, seed)
         return Taught(discriminant, head, taught, fresh, embed(head, rows, taught.rows), embed(head, rows, fresh.rows))

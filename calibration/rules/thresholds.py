@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.rules.bounds import clean_photos_needed, upper_bound
-from calibration.rules.cut_path import Claims, Path, Side, Sums, path_from_learn, sums_along
+from calibration.rules.cut_path import Claims, Path, Side, Sums, path_from_learn, sums_along, walked
 from calibration.rules.groups import ROOM, Group, Part, Targets
 from calibration.rules.scores import Scores
 
@@ -162,9 +162,7 @@ class _Certifying:
             return self._nothing()
         for claims, path in self._walks():
             sums = sums_along(self._certify, path, self._largest)
-            p = sums.p_value(claims)
-            failed = np.flatnonzero(p[path.start :] > claims.miss)
-            end = path.start + (int(failed[0]) if len(failed) else len(p) - path.start)
+            end = walked(sums.p_value(claims), path.start, claims.miss)
             if end > path.start:
                 return self._describe(claims, path, sums, self._taken(path, np.arange(path.start, end)))
         return self._nothing()
@@ -184,10 +182,16 @@ class _Certifying:
         return int(even[sums.total.sum(axis=(0, 1))[even].argmax()])
 
     def _walks(self) -> Iterator[tuple[Claims, Path]]:
-        """Yield the claims and path to walk, and a second walk with the fewest claims where it certifies nothing."""
-        yield self._path(FIRST * self._miss)
-        claims = self._claims((1.0 - FIRST) * self._miss, False, False)
-        yield claims, path_from_learn(self._learn, self._largest, claims)
+        """Yield the claims and path to walk, and those of a second walk where there are fewer claims to try."""
+        first = self._first()
+        yield self._path(first)
+        if first < self._miss:
+            claims = self._claims(self._miss - first, False, False)
+            yield claims, path_from_learn(self._learn, self._largest, claims)
+
+    def _first(self) -> float:
+        """Return the error probability of the first walk: all of it where there is but one part and one band."""
+        return self._miss if len(self._flags) == len(self._edges) == 1 else FIRST * self._miss
 
     def _claims(self, miss: float, by_part: bool, by_band: bool) -> Claims:
         return Claims(self._targets.accept_error, self._targets.near_unknown, miss, by_part, by_band)
@@ -308,7 +312,7 @@ class _Certifying:
         return sum(side.mass for part in self._certify for side in part)
 
     def _needed(self) -> int:
-        return clean_photos_needed(self._targets.accept_error, self._miss)
+        return clean_photos_needed(self._targets.accept_error, self._first())
 
     def _nothing(self) -> GroupCut:
         effective = self._mass() / self._largest if self._largest > 0 else 0.0

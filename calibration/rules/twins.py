@@ -49,10 +49,10 @@ class TwinPair:
 
 def twins_from_scores(centres: Embeddings, scores: Scores) -> list[TwinPair]:
     """Return the pairs for centroids (C, D), most confused first."""
-    nearest = nearest_cosine(centres)
-    if len(nearest) == 0:
+    if len(centres) < 2:
         return []
-    limit = float(np.quantile(nearest, 1.0 - SEPARATION, method="lower")) - 1e-6  # equal but for rounding
+    nearest = np.quantile(nearest_cosine(centres), 1.0 - SEPARATION, method="lower")
+    limit = float(nearest) - 1e-6  # equal but for rounding
     photos = np.bincount(scores.true, minlength=len(centres))
     wrong = ~scores.correct
     pairs, counts = np.unique(

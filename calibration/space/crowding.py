@@ -21,8 +21,7 @@ _BLOCK = 1024
 
 def crowding(table: PrototypeTable) -> NDArray[np.float32]:
     """Return (C,) in [-1, 1]; ALONE for a single product."""
-    nearest = nearest_cosine(centres_of(table))
-    return nearest if len(nearest) else np.full(1, ALONE, np.float32)
+    return nearest_cosine(centres_of(table))
 
 
 def centres_of(table: PrototypeTable) -> Embeddings:
@@ -34,12 +33,10 @@ def centres_of(table: PrototypeTable) -> Embeddings:
 
 
 def nearest_cosine(centres: Embeddings) -> NDArray[np.float32]:
-    """Return (C,): the cosine of each centre to the nearest other one; empty for a single class."""
-    if len(centres) < 2:
-        return np.zeros(0, np.float32)
-    nearest = np.empty(len(centres), np.float32)
+    """Return (C,): the cosine of each centre (C, D) to the nearest other one; ALONE for a single one."""
+    nearest = np.full(len(centres), ALONE, np.float32)
     for start in range(0, len(centres), _BLOCK):
         block = centres[start : start + _BLOCK] @ centres.T
-        block[np.arange(len(block)), np.arange(start, start + len(block))] = -2.0
+        block[np.arange(len(block)), np.arange(start, start + len(block))] = ALONE
         nearest[start : start + _BLOCK] = block.max(axis=1)
     return nearest

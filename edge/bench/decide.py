@@ -119,7 +119,7 @@ def _rules(count: int) -> Rules:
         accept_confidence=each(0.9),
         accept_strangeness=each(0.4),
         verify_confidence=each(0.3),
-        source=("tier",) * count,
+        source=("global",) * count,
         isolated_below=-np.inf,
         twin=np.where(np.arange(count) % 20 == 0, (np.arange(count) + 1) % count, -1).astype(np.int32),
         successor=np.full(count, -1, np.int32),
