@@ -153,7 +153,8 @@ def _routed(rehearsal: Rehearsal, certify: Scored, measure: Scored, spec: InputS
     learn_weight = photo_weights(mix.share, learn.scores.true)
     learnt = allowance.evidence(learn.photos, learn.scores, learn.unseen, learn_weight)
     names = [product.sku for product in material.products]
-    groups = groups_of(names, material.tiers, mix.share, rehearsal.certify_counts, settings.targets)
+    photos = np.bincount(certify.scores.true, minlength=len(names))
+    groups = groups_of(names, material.tiers, mix.share, photos, settings.targets)
     cuts = thresholds_from_scores(learnt, evidence, groups, len(names), settings.targets)
     left = allowance.usable(certify.photos, certify.scores) & ~accepted(cuts, mix, evidence)
     verify = verify_from_scores(certify.scores, weight, evidence.confidence, left)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,10 @@ from calibration.growth.forecast import ahead, study
 from calibration.growth.plan import plan_for
 from calibration.growth.rehearsal import narrowed, rehearse, resplit, restricted
 from calibration.growth.room import table_size
-from calibration.growth.trial import Outcome, trial
+from calibration.growth.trial import Outcome, grown, trial
 from calibration.growth.workshop import joint_catalogue
 from calibration.photos.catalogue import Catalogue
-from calibration.rules.groups import Targets
+from calibration.rules.groups import Group, Targets, groups_of
 from calibration.space.head import Discriminant, embed
 from calibration.space.table import centroids
 from edge.errors import CatalogueError
@@ -154,6 +155,22 @@ def test_a_forecast_is_anchored_on_the_bundle(monkeypatch: pytest.MonkeyPatch) -
     assert plain.products == 48
     assert better.shares["top1"].value > plain.shares["top1"].value
     assert better.shares["accept"] == plain.shares["accept"]
+
+
+def test_a_larger_catalogue_has_the_photos_for_more_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which tiers are claimed hangs on the photos that certify, and twice the catalogue has twice as many."""
+    world = World(12)
+    rehearsal = rehearse(material(world), Space(world.rows(), None), SETTINGS)
+    assert rehearsal is not None
+    seen: list[int] = []
+
+    def recorded(*arguments: Any) -> list[Group]:
+        seen.append(int(arguments[3].sum()))
+        return groups_of(*arguments)
+
+    monkeypatch.setattr("calibration.growth.trial.groups_of", recorded)
+    grown(rehearsal, SPEC, SETTINGS, 2.0)
+    assert set(seen) == {2 * len(rehearsal.material.certify)}
 
 
 def test_restricted_keeps_the_rivals_and_asks_about_few() -> None:
