@@ -3,7 +3,8 @@
     F = [ means of all taps | standard deviations of all taps | means of three horizontal bands ]
 
 The bands (top, middle, bottom third) are taken of every feature map but the last one; a map of fewer than three rows
-and tokens have none. Each tap's part is divided by its root mean square length on the calibration photos (`set_scale`),
+and tokens have none. Positions of a map do not count alike: a window falls off from the middle of the crop (WINDOW),
+because the product is there and beside it the shelf, the cart and other products, which say nothing about it. Each tap's part is divided by its root mean square length on the calibration photos (`set_scale`),
 so that no tap dominates; then the whole row is divided by its length.
 
 Mean and bands of a tap are one product with a small constant matrix, its squares another, in the order (N, position,
@@ -15,6 +16,7 @@ instead added 0.34 ms.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -37,6 +39,7 @@ Energies: TypeAlias = NDArray[np.float64]  # (F,)
 UNSCALED = "features/all"  # the features before scale and length, for measuring the scale
 SCALE = "features/scale"
 BANDS = 3
+WINDOW = 0.5  # standard deviation of the Gaussian window, in half sides of the crop
 VARIANCE_FLOOR = 1e-12  # of activations; keeps a constant channel's deviation from being the root of rounding noise
 
 
@@ -200,15 +203,25 @@ class _Pool:
         return name
 
 
+def _window(tap: Tap) -> NDArray[np.float64]:
+    """Return (height, width): how much each position counts; tokens have no places and count alike."""
+    if not tap.is_map:
+        return np.ones((tap.height, tap.width))
+    down, across = ((2.0 * np.arange(size) + 1.0) / size - 1.0 for size in (tap.height, tap.width))
+    return np.asarray(np.exp(-(down[:, None] ** 2 + across[None, :] ** 2) / (2.0 * WINDOW**2)))
+
+
 def _mean_of(tap: Tap) -> NDArray[np.float32]:
-    positions = tap.height * tap.width
-    return np.full((1, positions), 1.0 / positions, np.float32)
+    """Return (1, positions): the mean under the window."""
+    window = _window(tap)
+    return np.asarray((window / window.sum()).reshape(1, -1), np.float32)
 
 
 def _bands_of(tap: Tap) -> NDArray[np.float32]:
-    """Return (3, positions): the mean over the rows from round(i * H / 3) to round((i + 1) * H / 3)."""
-    matrix = np.zeros((BANDS, tap.height, tap.width), np.float32)
+    """Return (3, positions): the means under the window over the rows round(i * H / 3) to round((i + 1) * H / 3)."""
+    window = _window(tap)
+    matrix = np.zeros((BANDS, tap.height, tap.width))
     edges = [round(band * tap.height / BANDS) for band in range(BANDS + 1)]
-    for band in range(BANDS):
-        matrix[band, edges[band] : edges[band + 1]] = 1.0 / ((edges[band + 1] - edges[band]) * tap.width)
-    return matrix.reshape(BANDS, -1)
+    for band, (start, stop) in enumerate(itertools.pairwise(edges)):
+        matrix[band, start:stop] = window[start:stop] / window[start:stop].sum()
+    return np.asarray(matrix.reshape(BANDS, -1), np.float32)

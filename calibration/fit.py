@@ -77,11 +77,16 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """What another promise would cost: the weighted share of photos that would be accepted. Each holds by itself."""
+    """What another promise would cost: the weighted share of photos that would be accepted. Each holds by itself.
+
+    `claimed` are the parts of the catalogue of which the error is claimed by itself. A stricter promise may be claimed
+    of fewer of them, for want of photos, and then accept more.
+    """
 
     accept_error: float
     near_unknown: float
     accepted: float
+    claimed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +135,8 @@ class _Choice:
             near = min(targets.near_unknown * factor_near, _MOST)
             cuts = self.cuts(Targets(error, near, targets.certainty))
             taken = self.certify.weight[accepted(cuts, self.mix, self.certify)].sum()
-            found.append(Alternative(error, near, float(taken / max(self.certify.weight.sum(), 1e-300))))
+            claimed = tuple(part.name for cut in cuts for part in cut.parts if part.error_bound < 1.0)
+            found.append(Alternative(error, near, float(taken / max(self.certify.weight.sum(), 1e-300)), claimed))
         return tuple(found)
 
 

@@ -158,7 +158,7 @@ def _groups(values: Mapping[str, Any]) -> str:
         for band in group["bands"]
     ]
     other = [
-        (_limit(entry["accept_error"]), _limit(entry["near_unknown"]), _share(entry["accepted"]))
+        (_limit(entry["accept_error"]), _limit(entry["near_unknown"]), _share(entry["accepted"]), _claimed(entry))
         for entry in values["alternatives"]
     ]
     head = ("tier", "products", "photos", "confidence from", "accepted", "wrong", "error at most")
@@ -173,9 +173,16 @@ def _groups(values: Mapping[str, Any]) -> str:
         "catalogue's own. A product stands alone when no other one is near it: there the lead over the next candidate "
         "says nothing, so it has a limit of its own.</p>"
         + "<p>What other promises would accept, each taken by itself:</p>"
-        + _table(("error at most", "look-alikes at most", "accepted"), other)
+        + _table(("error at most", "look-alikes at most", "accepted", "error claimed by itself in"), other)
         + f"<p class='soft'>{_plug_in(values['plug_in'])}</p>"
     )
+
+
+def _claimed(entry: Mapping[str, Any]) -> str:
+    """Return the parts that an alternative promises something of by themselves, in words."""
+    if not entry["accepted"] > 0:
+        return ""
+    return "; ".join(escape(name.replace("+", ", ")) for name in entry["claimed"]) or "all together"
 
 
 def _bound(bound: float, group: Mapping[str, Any]) -> str:

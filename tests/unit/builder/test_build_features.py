@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import helper
 from small_nets import mobile, plain, vision_transformer
 
-from builder.features import append_features, mean_square, scale_from_energy, set_scale
+from builder.features import WINDOW, append_features, mean_square, scale_from_energy, set_scale
 from builder.fold import fold
 from builder.optimise import optimised
 from builder.sidecar import Preprocess
@@ -37,16 +37,31 @@ def _tensors(model: onnx.ModelProto, taps: tuple[Tap, ...]) -> list[NDArray[np.f
     return [v if tap.is_map else v.transpose(0, 2, 1)[..., None] for tap, v in zip(taps, values, strict=True)]
 
 
+def _window(tap: Tap) -> NDArray[np.float64]:
+    """A Gaussian about the middle of the crop, over pixel centres in half sides."""
+    if not tap.is_map:
+        return np.ones((tap.height, 1))
+    sides = [(np.arange(n) - (n - 1) / 2) / (n / 2) for n in (tap.height, tap.width)]
+    return np.outer(*(np.exp(-0.5 * np.square(side / WINDOW)) for side in sides))
+
+
+def _moments(values: NDArray[np.float64], window: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Mean and standard deviation (N, C) under a window (H, W)."""
+    share = window / window.sum()
+    mean = (values * share).sum(axis=(2, 3))
+    return mean, np.sqrt((np.square(values - mean[..., None, None]) * share).sum(axis=(2, 3)))
+
+
 def _in_numpy(tensors: list[NDArray[np.float32]], taps: tuple[Tap, ...]) -> NDArray[np.float64]:
     banded = [i for i, tap in enumerate(taps[:-1]) if tap.is_map and tap.height >= 3]
     order = banded + [i for i in range(len(taps)) if i not in banded]
     values = [tensor.astype(np.float64) for tensor in tensors]
-    blocks = [values[i].mean(axis=(2, 3)) for i in order] + [values[i].std(axis=(2, 3)) for i in order]
+    moments = [_moments(values[i], _window(taps[i])) for i in order]
+    blocks = [mean for mean, _ in moments] + [deviation for _, deviation in moments]
     for band in range(3):
         for i in banded:
-            height = taps[i].height
-            rows = values[i][:, :, round(band * height / 3) : round((band + 1) * height / 3)]
-            blocks.append(rows.mean(axis=(2, 3)))
+            rows = slice(round(band * taps[i].height / 3), round((band + 1) * taps[i].height / 3))
+            blocks.append(_moments(values[i][:, :, rows], _window(taps[i])[rows])[0])
     return np.concatenate(blocks, axis=1)
 
 
@@ -73,6 +88,16 @@ def test_the_parts_tile_the_row_and_say_what_is_where() -> None:
     assert parts[-1].stop == 2 * (8 + 12 + 16 + 24 + 48) + 3 * (8 + 12 + 16 + 24)
     assert {part.statistic for part in parts if part.tensor == "head_relu6"} == {"mean", "std"}
     assert [part.statistic for part in parts if part.tensor == "b0_add"] == ["mean", "std", "bands", "bands", "bands"]
+
+
+def test_what_lies_in_the_corners_counts_little() -> None:
+    folded = fold(optimised(PATH, plain()), LITE, (32, 32))
+    model, _ = append_features(folded.model, [Tap("conv1_relu", 8, 32, 32, True)])
+    corner, middle = IMAGES[:1].copy(), IMAGES[:1].copy()
+    corner[:, :8, :8] = 255 - corner[:, :8, :8]
+    middle[:, 12:20, 12:20] = 255 - middle[:, 12:20, 12:20]
+    clean, moved, changed = _run(model, np.concatenate([IMAGES[:1], corner, middle]))[0]
+    assert np.linalg.norm(moved - clean) < 0.5 * np.linalg.norm(changed - clean)
 
 
 def test_a_single_tap_has_mean_and_deviation() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from calibration.rules.bounds import p_value
+from calibration.rules.cut_path import Claims, Path, Side, sums_along, walked
 from calibration.rules.groups import Group, Part, Targets, groups_of
 from calibration.rules.scores import DEPTH, Scores
 from calibration.rules.thresholds import Evidence, GroupCut, thresholds_from_scores
@@ -152,6 +155,35 @@ def test_a_look_alike_of_a_product_that_stands_alone_meets_a_stricter_limit() ->
         np.float32(alone.strangeness),
         np.float32(crowded.strangeness),
     ]
+
+
+@given(
+    seed=st.integers(0, 50),
+    accept_error=st.floats(0.01, 0.2),
+    near_unknown=st.floats(0.02, 0.4),
+    certainty=st.floats(0.5, 0.99),
+    stricter=st.tuples(*[st.floats(0.3, 1.0)] * 3),
+)
+def test_a_stricter_promise_ends_a_walk_no_later(
+    seed: int, accept_error: float, near_unknown: float, certainty: float, stricter: tuple[float, float, float]
+) -> None:
+    """Cut points are monotone in the promise along one path; which path is laid is another question."""
+    certify = Shop(seed, 60).draw(np.full(60, 8))
+    path = Path(np.linspace(1.0, 0.3, 40), (np.linspace(0.0, -0.6, 40),), start=6, expected=0.0)
+    miss = 1.0 - certainty
+    claims = Claims(accept_error, near_unknown, miss, by_part=False, by_band=False)
+    strict = Claims(accept_error * stricter[0], near_unknown * stricter[1], miss * stricter[2], False, False)
+    sums = sums_along([[one_cell(certify)]], path, float(certify.weight.max()))
+    ends = [walked(sums.p_value(some), path.start, some.miss) for some in (strict, claims)]
+    assert ends[0] <= ends[1]
+
+
+def one_cell(evidence: Evidence) -> Side:
+    return Side(
+        evidence.confidence, -evidence.scores.strange, evidence.weight, ~evidence.scores.correct,
+        evidence.unseen_confidence, -evidence.unseen.strange, evidence.unseen_weight,
+        float(evidence.unseen_weight.sum()), float(evidence.weight.sum()), len(evidence.weight),
+    )  # fmt: skip
 
 
 def test_few_look_alikes_make_one_band() -> None:
