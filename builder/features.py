@@ -9,8 +9,8 @@ so that no tap dominates; then the whole row is divided by its length.
 Positions of a map do not count alike: a Gaussian window falls off from the middle of the crop (WINDOW), because the
 product is there and beside it the shelf, the cart and other products, which say nothing about it. On 500 rendered
 products made for tuning it took top-1 from 78.1 to 82.3 %, un-enrolled siblings called unknown from 54 to 60 %, and
-products at rest in a full basket called unknown from 49 to 26 %; windows of 0.35 to 0.6 differ by little. Tokens have no
-places, and count alike.
+products at rest in a full basket called unknown from 49 to 26 %; windows of 0.35 to 0.6 differ by little. Tokens have
+no places and count alike.
 
 Mean and bands of a tap are one product with a small constant matrix, its squares another, in the order (N, position,
 channel) that ONNX Runtime's INT8 convolutions already use, so no transposition is left in the optimised graph.
