@@ -25,11 +25,12 @@ from builder.onnx_checks import load_backbone, size_of
 from builder.optimise import moved, optimised
 from builder.parity import Parity, measure_parity, refuse_below
 from builder.photos import Photos, in_batches, list_photos, read_photos
-from builder.quantise import quantised
+from builder.quantise import cpu_graph, trt_graph
+from builder.ranges import Ranges, find_ranges
 from builder.report import report_values
 from builder.sidecar import read_preprocess
 from builder.taps import Tap, find_taps, named_taps
-from edge.build_folder import GRAPH, BuildInfo, InputSpec, write_build
+from edge.build_folder import GRAPH, TRT_GRAPH, BuildInfo, InputSpec, write_build
 from edge.device import DeviceConfig
 
 __all__ = ["Built", "Progress", "Request", "build"]
@@ -89,8 +90,10 @@ def build(request: Request, progress: Progress) -> Built:
         graphs = _float_graphs(request)
         photos = _photos(request, graphs.spec, progress)
         _scale(graphs, photos, progress)
-        int8 = _int8(request, graphs, photos, progress)
+        ranges = _ranges(request, graphs, photos, progress)
+        int8 = cpu_graph(request.model, graphs.folded, graphs.model, ranges)
         onnx.save(int8, folder / GRAPH)
+        onnx.save(trt_graph(request.model, graphs.model, ranges), folder / TRT_GRAPH)
         parity = _parity(folder, graphs.model, photos, progress)
         refuse_below(parity, request.min_cosine)
         ledger = ledger_for(int8, request.device, request.load)
@@ -124,9 +127,9 @@ def _scale(graphs: _Graphs, photos: Photos, progress: Progress) -> None:
     set_scale(graphs.model, scale_from_energy(energy, graphs.parts))
 
 
-def _int8(request: Request, graphs: _Graphs, photos: Photos, progress: Progress) -> onnx.ModelProto:
+def _ranges(request: Request, graphs: _Graphs, photos: Photos, progress: Progress) -> Ranges:
     with progress.step("find ranges", len(photos.ranges)) as done:
-        return quantised(request.model, graphs.folded, graphs.model, in_batches(photos.ranges), done)
+        return find_ranges(request.model, graphs.model, in_batches(photos.ranges), done)
 
 
 def _parity(folder: Path, exact: onnx.ModelProto, photos: Photos, progress: Progress) -> Parity:
@@ -135,7 +138,9 @@ def _parity(folder: Path, exact: onnx.ModelProto, photos: Photos, progress: Prog
     onnx.save(exact, float_graph)
     try:
         with progress.step("compare INT8 with float", len(photos.held_out)) as done:
-            return measure_parity(float_graph, folder / GRAPH, photos.held_out, photos.are_same, done)
+            return measure_parity(
+                float_graph, (folder / GRAPH, folder / TRT_GRAPH), photos.held_out, photos.are_same, done
+            )
     finally:
         float_graph.unlink()
 

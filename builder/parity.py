@@ -1,8 +1,9 @@
-"""How much of the float network is left in the INT8 one: alike rows, equal neighbours, and what it costs to run.
+"""How much of the float network is left in the INT8 ones: alike rows, equal neighbours, and what it costs to run.
 
-Measured on held-out photos. `cosine` compares the two rows of one photo; `neighbour_agreement` is the share of photos
-whose nearest other photo is the same in both: what a lookup would notice. Latencies are taken in turns in one process,
-one thread, so that a busy machine slows both, and the least of each is kept: what other processes do only adds.
+Measured on held-out photos, both INT8 graphs on the CPU: for TensorRT's that is the numerical reference of its engine,
+not its speed. `cosine` compares the two rows of one photo; `neighbour_agreement` is the share of photos whose nearest
+other photo is the same in both: what a lookup would notice. Latencies are taken in turns in one process, one thread, so
+that a busy machine slows both, and the least of each is kept: what other processes do only adds.
 """
 
 from __future__ import annotations
@@ -21,61 +22,79 @@ from edge.engines.ort import OrtEngine
 from edge.errors import GateError
 from edge.types import Crops, Embeddings
 
-__all__ = ["Parity", "measure_parity", "refuse_below"]
+__all__ = ["Agreement", "Parity", "measure_parity", "refuse_below"]
 
 RUNS, WARM_UP = 30, 3
 
 
-class Parity(Struct, frozen=True, kw_only=True):
-    """What `measure_parity` found. Latencies are the least of 30 runs of one crop on one thread."""
+class Agreement(Struct, frozen=True, kw_only=True):
+    """How near the rows of an INT8 graph are to those of the float one, and the size of its file."""
 
-    photos: int
-    photos_set_ranges: bool
     cosine_mean: float
     cosine_p05: float
     cosine_min: float
     neighbour_agreement: float
+    size_bytes: int
+
+
+class Parity(Struct, frozen=True, kw_only=True):
+    """What `measure_parity` found. Latencies are the least of 30 runs of one crop on one thread of this machine."""
+
+    photos: int
+    photos_set_ranges: bool
     float_ms: float
-    int8_ms: float
+    cpu_ms: float
     float_bytes: int
-    int8_bytes: int
+    cpu: Agreement
+    trt: Agreement
 
 
 def measure_parity(
-    float_graph: Path, int8_graph: Path, crops: Crops, are_same: bool, on_photos: Callable[[int], None]
+    float_graph: Path, int8: tuple[Path, Path], crops: Crops, are_same: bool, on_photos: Callable[[int], None]
 ) -> Parity:
-    """Run both graphs on `crops`; `are_same` says that these also set the ranges. Raises EngineError from a graph."""
+    """Run the float graph and the two INT8 ones (for CPUs, for TensorRT) on `crops`.
+
+    `are_same` says that these also set the ranges. Raises EngineError from a graph.
+    """
     spec = EngineSpec(threads=1)
-    with OrtEngine(float_graph, spec) as exact, OrtEngine(int8_graph, spec) as small:
-        reference, result = [], []
+    with OrtEngine(float_graph, spec) as exact, OrtEngine(int8[0], spec) as cpu, OrtEngine(int8[1], spec) as trt:
+        rows: tuple[list[Embeddings], ...] = ([], [], [])
         for batch in in_batches(crops):
-            reference.append(exact.embed(batch))
-            result.append(small.embed(batch))
+            for engine, found in zip((exact, cpu, trt), rows, strict=True):
+                found.append(engine.embed(batch))
             on_photos(len(batch))
-        float_ms, int8_ms = _latencies_ms(exact, small, crops[:1])
-    first, second = np.concatenate(reference), np.concatenate(result)
-    cosine = np.einsum("nd,nd->n", first, second)
+        float_ms, cpu_ms = _latencies_ms(exact, cpu, crops[:1])
+    reference, on_cpu, for_trt = (np.concatenate(found) for found in rows)
     return Parity(
         photos=len(crops),
         photos_set_ranges=are_same,
-        cosine_mean=float(cosine.mean()),
-        cosine_p05=float(np.quantile(cosine, 0.05)),
-        cosine_min=float(cosine.min()),
-        neighbour_agreement=float((_nearest(first) == _nearest(second)).mean()),
         float_ms=float_ms,
-        int8_ms=int8_ms,
+        cpu_ms=cpu_ms,
         float_bytes=float_graph.stat().st_size,
-        int8_bytes=int8_graph.stat().st_size,
+        cpu=_agreement(reference, on_cpu, int8[0]),
+        trt=_agreement(reference, for_trt, int8[1]),
     )
 
 
 def refuse_below(parity: Parity, min_cosine: float) -> None:
-    """Raise GateError when the mean cosine is below `min_cosine` or not a number."""
-    if not parity.cosine_mean >= min_cosine:
-        raise GateError(
-            f"INT8 features have mean cosine {parity.cosine_mean:.4f} to float on {parity.photos} photos, expected at "
-            f"least {min_cosine:.4f}; give photos like those in use, or lower --min-cosine"
-        )
+    """Raise GateError when the mean cosine of a graph is below `min_cosine` or not a number."""
+    for name, found in (("CPUs", parity.cpu), ("TensorRT", parity.trt)):
+        if not found.cosine_mean >= min_cosine:
+            raise GateError(
+                f"INT8 features for {name} have mean cosine {found.cosine_mean:.4f} to float on {parity.photos} photos, "
+                f"expected at least {min_cosine:.4f}; give photos like those in use, or lower --min-cosine"
+            )
+
+
+def _agreement(reference: Embeddings, rows: Embeddings, graph: Path) -> Agreement:
+    cosine = np.einsum("nd,nd->n", reference, rows)
+    return Agreement(
+        cosine_mean=float(cosine.mean()),
+        cosine_p05=float(np.quantile(cosine, 0.05)),
+        cosine_min=float(cosine.min()),
+        neighbour_agreement=float((_nearest(reference) == _nearest(rows)).mean()),
+        size_bytes=graph.stat().st_size,
+    )
 
 
 def _nearest(rows: Embeddings) -> NDArray[np.intp]:

@@ -1,90 +1,107 @@
-"""INT8: find the ranges of the activations on photos and write the graph that ONNX Runtime's CPU runs fastest.
+"""INT8 in QDQ form, twice from the same ranges: the graph that CPUs run fastest, and the one that TensorRT takes.
 
-Static quantisation in QDQ form: activations uint8 with zero points, weights int8 per output channel, ranges from the
-smallest and largest value seen (MinMax; on EfficientNet-Lite0 99.99th percentiles were not better). What the builder
-added (preprocessing, pooling) stays float. Where the bytes of the picture already are the quantised input, the float
-input is cut out altogether.
+`cpu_graph`: activations uint8 with zero points, weights int8 per output channel, biases int32, which ONNX Runtime fuses
+into integer convolutions. Where the bytes of the picture already are the quantised input, the float input is cut out
+altogether. The same graph gives the same features on every CPU: x86 CPUs without VNNI add pairs of products in 16 bits,
+and two large weights beside bright pixels saturate there without a word: with 8-bit weights EfficientNet-Lite0's
+features had a mean cosine of 0.90 to float on such a machine, 0.996 on one with VNNI. Weights of 7 bits cannot saturate
+(255 * 64 * 2 < 2^15); depthwise convolutions, which every CPU sums in 32 bits, keep 8: 0.991 on the same machine,
+equally fast.
 
-The same graph gives the same features on every CPU. x86 CPUs without VNNI add pairs of products in 16 bits, and two
-large weights beside bright pixels saturate there without a word: with 8-bit weights EfficientNet-Lite0's features had
-a mean cosine of 0.90 to float on such a machine, 0.996 on one with VNNI. Weights of 7 bits cannot saturate (255 * 64 *
-2 < 2^15); depthwise convolutions, which every CPU sums in 32 bits, keep 8: 0.991 on the same machine, equally fast.
+`trt_graph`: activations int8 without zero points (TensorRT knows no others), weights float32 behind their own Q/DQ pair,
+no Q/DQ on biases nor on outputs, both inputs of residual additions quantised so that they fuse into the convolutions.
+This explicit form is the one that TensorRT 8.5 to 11 read. Its input are the same bytes, turned to float first.
 
-Limits: TensorRT wants another graph (symmetric, no int32 bias).
+What the builder added (preprocessing, pooling) stays float in both. MinMax ranges; on EfficientNet-Lite0 99.99th
+percentiles were not better.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import QDQQuantizer, QuantType
 
+from builder.bytes_to_float import float_input
 from builder.fold import DEQUANTISE, Folded
-from builder.optimise import IMAGES, OWN, keep_standard_opset
+from builder.optimise import OWN, keep_standard_opset
+from builder.ranges import OPERATORS, Ranges
 from builder.vendor_log import quiet
 from builder.wiring import prune
 from edge.errors import ModelError
-from edge.types import Crops
 
-__all__ = ["quantised"]
+__all__ = ["cpu_graph", "trt_graph"]
 
-
-class _Batches(CalibrationDataReader):  # type: ignore[misc]  # the vendor publishes no types
-    """Hands batches of crops to the quantiser one at a time and reports each."""
-
-    def __init__(self, batches: Iterable[Crops], on_photos: Callable[[int], None]) -> None:
-        self._batches = iter(batches)
-        self._on_photos = on_photos
-
-    def get_next(self) -> dict[str, Any] | None:
-        """Return the next batch as the graph's inputs, None at the end."""
-        batch = next(self._batches, None)
-        if batch is None:
-            return None
-        self._on_photos(len(batch))
-        return {IMAGES: batch}
+TRT_OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "GlobalAveragePool")
 
 
-def quantised(
-    path: Path, folded: Folded, model: onnx.ModelProto, batches: Iterable[Crops], on_photos: Callable[[int], None]
-) -> onnx.ModelProto:
-    """Return the INT8 form of `model`, the folded graph with features; `on_photos` hears how many photos were run.
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How the quantiser is asked: type of the activations, operators to quantise, its own further options."""
 
-    `batches` are crops (n, H, W, 3) uint8, read once. Raises ModelError, naming `path`, where it cannot be quantised.
+    activations: QuantType
+    operators: tuple[str, ...]
+    is_seven_bit: bool  # weights
+    options: dict[str, Any]
+
+
+def cpu_graph(path: Path, folded: Folded, model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
+    """Return the INT8 form for CPUs of `model`, the folded graph with features.
+
+    Raises ModelError, naming `path`, where it cannot be quantised.
     """
-    ranges: dict[str, list[dict[str, Any]]] = {name: [{"axis": 0, "reduce_range": False}] for name in _depthwise(model)}
+    overrides: dict[str, list[dict[str, Any]]] = {
+        name: [{"axis": 0, "reduce_range": False}] for name in _depthwise(model)
+    }
     if folded.scale is not None:
-        override = {"scale": np.array(folded.scale, np.float32), "zero_point": np.array(folded.zero_point, np.uint8)}
-        ranges[folded.tensor] = [override]
-    # Not CalibMaxIntermediateOutputs: ONNX Runtime 1.31 forgets what it saw at each limit.
-    options: dict[str, Any] = {"TensorQuantOverrides": ranges}
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        given, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        onnx.save(model, given)
+        own = {"scale": np.array(folded.scale, np.float32), "zero_point": np.array(folded.zero_point, np.uint8)}
+        overrides[folded.tensor] = [own]
+    form = _Form(QuantType.QUInt8, OPERATORS, True, {"TensorQuantOverrides": overrides})
+    result = _quantised(path, model, ranges, form)
+    _feed_bytes(result)
+    return result
+
+
+def trt_graph(path: Path, model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
+    """Return the INT8 form for TensorRT of `model`, the folded graph with features.
+
+    Raises ModelError, naming `path`, where it cannot be quantised.
+    """
+    options: dict[str, Any] = {
+        "ActivationSymmetric": True,
+        "WeightSymmetric": True,
+        "QuantizeBias": False,
+        "AddQDQPairToWeight": True,
+        "OpTypesToExcludeOutputQuantization": list(TRT_OPERATORS),
+    }
+    return _quantised(path, float_input(model), ranges, _Form(QuantType.QInt8, TRT_OPERATORS, False, options))
+
+
+def _quantised(path: Path, model: onnx.ModelProto, ranges: Ranges, form: _Form) -> onnx.ModelProto:
+    with quiet():
         try:
-            quantize_static(
-                str(given),
-                str(target),
-                _Batches(batches, on_photos),
-                quant_format=QuantFormat.QDQ,
+            quantiser = QDQQuantizer(
+                onnx.shape_inference.infer_shapes(model),
                 per_channel=True,
-                reduce_range=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
+                reduce_range=form.is_seven_bit,
+                weight_qType=QuantType.QInt8,
+                activation_qType=form.activations,
+                tensors_range=ranges,
+                nodes_to_quantize=[],
                 nodes_to_exclude=[node.name for node in model.graph.node if node.name.startswith(OWN)],
-                extra_options=options,
+                op_types_to_quantize=list(form.operators),
+                extra_options=form.options,
             )
-            result = onnx.load(target)
+            quantiser.quantize_model()
+            quantiser.model.topological_sort()
+            result: onnx.ModelProto = quantiser.model.model
         except (ValueError, RuntimeError, TypeError, KeyError, AttributeError, IndexError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise ModelError(f"{path}: cannot be quantised ({reason}); export it with other operators") from error
-    _feed_bytes(result)
     keep_standard_opset(result)
     return result
 

@@ -63,19 +63,16 @@ def _tap_table(taps: Sequence[Tap], dimension: int) -> Table:
 def _parity_table(parity: Parity) -> Table:
     which = "the photos that set the ranges" if parity.photos_set_ranges else "held-out photos"
     table = Table(title=f"INT8 against float on {parity.photos} {which}", title_justify="left")
-    for column in ("", "float", "INT8"):
+    for column in ("", "float", "INT8 for CPUs", "INT8 for TensorRT"):
         table.add_column(column, justify="right" if column else "left")
-    ratio = parity.float_ms / parity.int8_ms
-    table.add_row("file, MiB", f"{parity.float_bytes / MIB:.1f}", f"{parity.int8_bytes / MIB:.1f}")
-    table.add_row("one crop, one thread of this machine, ms", f"{parity.float_ms:.1f}", f"{parity.int8_ms:.1f}")
-    table.add_row("faster by", "", f"{ratio:.2f} x")
-    table.add_row("cosine, mean / 5 % / least", "", _three(parity))
-    table.add_row("same nearest neighbour", "", f"{parity.neighbour_agreement:.1%}")
+    cpu, trt = parity.cpu, parity.trt
+    table.add_row("file, MiB", *(f"{n / MIB:.1f}" for n in (parity.float_bytes, cpu.size_bytes, trt.size_bytes)))
+    table.add_row("one crop, one thread, ms", f"{parity.float_ms:.1f}", f"{parity.cpu_ms:.1f}", "not run")
+    table.add_row("faster by", "", f"{parity.float_ms / parity.cpu_ms:.2f} x", "")
+    for name, field in (("mean", "cosine_mean"), ("5 %", "cosine_p05"), ("least", "cosine_min")):
+        table.add_row(f"cosine, {name}", "", *(f"{getattr(one, field):.3f}" for one in (cpu, trt)))
+    table.add_row("same nearest neighbour", "", *(f"{one.neighbour_agreement:.1%}" for one in (cpu, trt)))
     return table
-
-
-def _three(parity: Parity) -> str:
-    return f"{parity.cosine_mean:.3f} / {parity.cosine_p05:.3f} / {parity.cosine_min:.3f}"
 
 
 def _ledger_table(ledger: Ledger) -> Table:

@@ -18,10 +18,10 @@ from msgspec import Meta, Struct
 from edge.errors import BundleError
 from edge.sealed import open_sealed, write_sealed
 
-__all__ = ["GRAPH", "KIND", "BuildFolder", "BuildInfo", "InputSpec", "read_build", "write_build"]
+__all__ = ["GRAPH", "KIND", "TRT_GRAPH", "BuildFolder", "BuildInfo", "InputSpec", "read_build", "write_build"]
 
 KIND, SCHEMA = "build", 1
-GRAPH = "model.cpu.onnx"
+GRAPH, TRT_GRAPH = "model.cpu.onnx", "model.trt.onnx"
 
 
 class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

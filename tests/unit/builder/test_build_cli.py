@@ -55,12 +55,17 @@ def test_a_build_is_sealed_and_runs_in_the_engine(place: Path, capsys: Capture) 
     assert info.taps == ("b0_add", "b2_add", "b4_add", "b5_project", "head_relu6")
     assert info.feature_dimension == 396
     assert info.report["parity"]["photos"] == 10
-    assert info.report["parity"]["cosine_mean"] > 0.95
+    assert info.report["parity"]["cpu"]["cosine_mean"] > 0.95
+    assert info.report["parity"]["trt"]["cosine_mean"] > 0.95
     assert info.report["features"][-1]["stop"] == 396
     crops = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
     with open_engine(info.engine, found.graph, EngineSpec(max_batch=info.max_batch)) as engine:
         assert engine.embed(crops).shape == (8, 396)
-    assert sorted(path.name for path in (place / "build").iterdir()) == ["manifest.json", "model.cpu.onnx"]
+    assert sorted(path.name for path in (place / "build").iterdir()) == [
+        "manifest.json",
+        "model.cpu.onnx",
+        "model.trt.onnx",
+    ]
     printed = capsys.readouterr().out
     assert "same nearest neighbour" in printed
     assert "estimate" in printed

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from builder.budget import Ledger, Line, Load, ledger_for, refuse_over
-from builder.parity import Parity, measure_parity, refuse_below
+from builder.parity import Agreement, Parity, measure_parity, refuse_below
 from edge.device import DeviceConfig, load_device_config
 from edge.errors import GateError
 
@@ -16,19 +16,12 @@ CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "devices"
 MIB = 1 << 20
 
 
-def _parity(cosine_mean: float) -> Parity:
-    return Parity(
-        photos=10,
-        photos_set_ranges=False,
-        cosine_mean=cosine_mean,
-        cosine_p05=0.9,
-        cosine_min=0.9,
-        neighbour_agreement=0.9,
-        float_ms=2.0,
-        int8_ms=1.0,
-        float_bytes=4,
-        int8_bytes=1,
-    )
+def _parity(cpu: float, trt: float = 0.99) -> Parity:
+    forms = {
+        name: Agreement(cosine_mean=mean, cosine_p05=0.9, cosine_min=0.9, neighbour_agreement=0.9, size_bytes=1)
+        for name, mean in (("cpu", cpu), ("trt", trt))
+    }
+    return Parity(photos=10, photos_set_ranges=False, float_ms=2.0, cpu_ms=1.0, float_bytes=4, **forms)
 
 
 def _device(name: str = "orin-nano-4gb") -> DeviceConfig:
@@ -59,17 +52,17 @@ def test_parity_compares_row_by_row(tmp_path: Path) -> None:
     turned = _linear(tmp_path / "turned.onnx", -weights)
     crops = random.integers(0, 256, (20, 2, 2, 3), dtype=np.uint8)
     heard: list[int] = []
-    same = measure_parity(exact, exact, crops, False, heard.append)
-    assert sum(heard) == same.photos == 20
-    assert same.cosine_min == pytest.approx(1.0, abs=1e-5)
-    assert same.neighbour_agreement == 1.0
-    assert same.float_bytes == exact.stat().st_size
-    against = measure_parity(exact, turned, crops, True, heard.append)
-    assert against.cosine_mean == pytest.approx(-1.0, abs=1e-5)
-    assert against.neighbour_agreement == 1.0  # all rows turned alike: the same neighbours
-    other = measure_parity(exact, _linear(tmp_path / "o.onnx", random.normal(size=(12, 6))), crops, False, heard.append)
-    assert other.cosine_min <= other.cosine_p05 <= other.cosine_mean < 0.99
-    assert other.neighbour_agreement < 1.0
+    other = _linear(tmp_path / "other.onnx", random.normal(size=(12, 6)))
+    found = measure_parity(exact, (exact, turned), crops, False, heard.append)
+    assert sum(heard) == found.photos == 20
+    assert found.float_bytes == found.cpu.size_bytes == exact.stat().st_size
+    assert found.cpu.cosine_min == pytest.approx(1.0, abs=1e-5)
+    assert found.cpu.neighbour_agreement == 1.0
+    assert found.trt.cosine_mean == pytest.approx(-1.0, abs=1e-5)
+    assert found.trt.neighbour_agreement == 1.0  # all rows turned alike: the same neighbours
+    strange = measure_parity(exact, (other, exact), crops, True, heard.append).cpu
+    assert strange.cosine_min <= strange.cosine_p05 <= strange.cosine_mean < 0.99
+    assert strange.neighbour_agreement < 1.0
 
 
 @pytest.mark.parametrize(("cosine", "refused"), [(0.96, False), (0.95, False), (0.949, True), (float("nan"), True)])
@@ -77,8 +70,9 @@ def test_the_parity_gate(cosine: float, refused: bool) -> None:
     if not refused:
         refuse_below(_parity(cosine), 0.95)
         return
-    with pytest.raises(GateError, match=f"mean cosine {cosine:.4f} .* expected at least 0.9500"):
-        refuse_below(_parity(cosine), 0.95)
+    for parity, name in ((_parity(cosine), "CPUs"), (_parity(0.99, cosine), "TensorRT")):
+        with pytest.raises(GateError, match=f"for {name} have mean cosine {cosine:.4f} .* expected at least 0.9500"):
+            refuse_below(parity, 0.95)
 
 
 def _graph(channels: int = 64) -> onnx.ModelProto:

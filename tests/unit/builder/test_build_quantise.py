@@ -7,50 +7,23 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from numpy.typing import NDArray
+from quantised_nets import IMAGENET, LITE, graphs, images, ranges_of, run
 from small_nets import bottleneck_resnet, mobile, plain, plain_resnet, separable, vision_transformer
 
-from builder.features import append_features
-from builder.fold import Folded, fold
-from builder.optimise import optimised
-from builder.photos import in_batches
-from builder.quantise import quantised
+from builder.quantise import cpu_graph
+from builder.ranges import find_ranges
 from builder.sidecar import Preprocess
-from builder.taps import find_taps
 
 PATH = Path("m.onnx")
-LITE = Preprocess(color="rgb", mean=(127,) * 3, std=(128,) * 3, layout="nchw", resize="stretch")
-IMAGENET = Preprocess(
-    color="rgb", mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), layout="nchw", resize="stretch"
-)
-
-
-def _images(count: int, side: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Smooth coloured blobs: noise has no structure that a network could keep."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (count, side // 8, side // 8, 3), dtype=np.uint8)
-    return coarse.repeat(8, axis=1).repeat(8, axis=2)
-
-
-def _graphs(given: onnx.ModelProto, preprocess: Preprocess) -> tuple[Folded, onnx.ModelProto]:
-    model = optimised(PATH, given)
-    size = given.graph.input[0].type.tensor_type.shape.dim[2].dim_value
-    folded = fold(model, preprocess, (size, size))
-    return folded, append_features(folded.model, find_taps(PATH, model))[0]
 
 
 def _int8(given: onnx.ModelProto, preprocess: Preprocess, side: int) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    folded, model = _graphs(given, preprocess)
+    folded, model = graphs(given, preprocess)
     heard: list[int] = []
-    result = quantised(PATH, folded, model, in_batches(_images(20, side)), heard.append)
+    result = cpu_graph(PATH, folded, model, ranges_of(model, side, heard))
     assert heard == [2] * 10
     onnx.checker.check_model(result)
     return model, result
-
-
-def _run(model: onnx.ModelProto, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    rows: NDArray[np.float32] = session.run(None, {"images": images})[0]
-    return rows
 
 
 def _optimised_operators(model: onnx.ModelProto, path: Path) -> Counter[str]:
@@ -75,8 +48,8 @@ def _optimised_operators(model: onnx.ModelProto, path: Path) -> Counter[str]:
 @pytest.mark.parametrize("preprocess", [LITE, IMAGENET], ids=["bytes", "floats"])
 def test_int8_stays_near_float(net: object, side: int, least: float, preprocess: Preprocess) -> None:
     exact, small = _int8(net(), preprocess, side)  # type: ignore[operator]
-    images = _images(6, side, seed=9)
-    cosine = np.einsum("nd,nd->n", _run(exact, images), _run(small, images))
+    crops = images(6, side, seed=9)
+    cosine = np.einsum("nd,nd->n", run(exact, crops), run(small, crops))
     assert cosine.min() > least
 
 
@@ -108,8 +81,8 @@ def test_every_opset_goes_through(opset: int) -> None:
     if opset > onnx.defs.onnx_opset_version():
         pytest.skip(f"onnx {onnx.__version__} does not know opset {opset}")
     exact, small = _int8(plain(opset=opset), LITE, 32)
-    images = _images(2, 32, seed=9)
-    assert np.einsum("nd,nd->n", _run(exact, images), _run(small, images)).min() > 0.99
+    crops = images(2, 32, seed=9)
+    assert np.einsum("nd,nd->n", run(exact, crops), run(small, crops)).min() > 0.99
     assert [o.domain for o in small.opset_import] == [""]
 
 
@@ -131,14 +104,16 @@ def test_weights_are_int8_and_activations_uint8() -> None:
 
 
 def test_every_photo_counts_wherever_it_stands() -> None:
-    folded, model = _graphs(mobile(), LITE)
-    dim = _images(39, 32) // 8
-    bright = _images(1, 32, seed=5)
+    folded, model = graphs(mobile(), LITE)
+    dim = images(39, 32) // 8
+    bright = images(1, 32, seed=5)
     ends = []
     for crops in (np.concatenate([bright, dim]), np.concatenate([dim, bright])):
-        ends.append(quantised(PATH, folded, model, (crops[i : i + 1] for i in range(40)), lambda _: None))
+        ranges = find_ranges(PATH, model, (crops[i : i + 1] for i in range(40)), lambda _: None)
+        ends.append(cpu_graph(PATH, folded, model, ranges))
     assert ends[0].SerializeToString() == ends[1].SerializeToString()
-    without = quantised(PATH, folded, model, (dim[i : i + 1] for i in range(39)), lambda _: None)
+    ranges = find_ranges(PATH, model, (dim[i : i + 1] for i in range(39)), lambda _: None)
+    without = cpu_graph(PATH, folded, model, ranges)
     assert without.SerializeToString() != ends[0].SerializeToString()
 
 

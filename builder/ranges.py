@@ -1,0 +1,66 @@
+"""Finds the ranges of the activations: one pass over photos, from which every quantised graph is made.
+
+Smallest and largest value of each tensor (MinMax), by ONNX Runtime's calibrator on the float graph.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, create_calibrator
+from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+from builder.optimise import IMAGES
+from builder.vendor_log import quiet
+from edge.errors import ModelError
+from edge.types import Crops
+
+__all__ = ["OPERATORS", "Ranges", "find_ranges"]
+
+OPERATORS = tuple(sorted({*QLinearOpsRegistry, *QDQRegistry}))  # what ONNX Runtime has integer forms of
+
+Ranges: TypeAlias = Any  # the vendor's, of which it publishes no types: tensor name -> lowest and highest value
+
+
+class _Batches(CalibrationDataReader):  # type: ignore[misc]  # the vendor publishes no types
+    """Hands batches of crops to the calibrator one at a time and reports each."""
+
+    def __init__(self, batches: Iterable[Crops], on_photos: Callable[[int], None]) -> None:
+        self._batches = iter(batches)
+        self._on_photos = on_photos
+
+    def get_next(self) -> dict[str, Any] | None:
+        """Return the next batch as the graph's inputs, None at the end."""
+        batch = next(self._batches, None)
+        if batch is None:
+            return None
+        self._on_photos(len(batch))
+        return {IMAGES: batch}
+
+
+def find_ranges(
+    path: Path, model: onnx.ModelProto, batches: Iterable[Crops], on_photos: Callable[[int], None]
+) -> Ranges:
+    """Run the float graph on crops (n, H, W, 3) uint8, read once; `on_photos` hears how many photos were run.
+
+    Raises ModelError, naming `path`, where the graph cannot be run.
+    """
+    # Not max_intermediate_outputs: ONNX Runtime 1.31 forgets what it saw at each limit.
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        given, augmented = Path(folder) / "float.onnx", Path(folder) / "augmented.onnx"
+        onnx.save(model, given)
+        try:
+            calibrator = create_calibrator(
+                given, OPERATORS, augmented_model_path=str(augmented), calibrate_method=CalibrationMethod.MinMax
+            )
+            calibrator.collect_data(_Batches(batches, on_photos))
+            return calibrator.compute_data()
+        except (ValueError, RuntimeError, TypeError, KeyError, AttributeError, IndexError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ModelError(
+                f"{path}: its ranges cannot be found ({reason}); export it with other operators"
+            ) from error
