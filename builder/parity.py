@@ -81,8 +81,8 @@ def refuse_below(parity: Parity, min_cosine: float) -> None:
     for name, found in (("CPUs", parity.cpu), ("TensorRT", parity.trt)):
         if not found.cosine_mean >= min_cosine:
             raise GateError(
-                f"INT8 features for {name} have mean cosine {found.cosine_mean:.4f} to float on {parity.photos} photos, "
-                f"expected at least {min_cosine:.4f}; give photos like those in use, or lower --min-cosine"
+                f"INT8 features for {name} have mean cosine {found.cosine_mean:.4f} to float on {parity.photos} "
+                f"photos, expected at least {min_cosine:.4f}; give photos like those in use, or lower --min-cosine"
             )
 
 

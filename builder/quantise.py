@@ -8,9 +8,10 @@ features had a mean cosine of 0.90 to float on such a machine, 0.996 on one with
 (255 * 64 * 2 < 2^15); depthwise convolutions, which every CPU sums in 32 bits, keep 8: 0.991 on the same machine,
 equally fast.
 
-`trt_graph`: activations int8 without zero points (TensorRT knows no others), weights float32 behind their own Q/DQ pair,
-no Q/DQ on biases nor on outputs, both inputs of residual additions quantised so that they fuse into the convolutions.
-This explicit form is the one that TensorRT 8.5 to 11 read. Its input are the same bytes, turned to float first.
+`trt_graph`: activations int8 without zero points (TensorRT knows no others), weights float32 behind a Q/DQ pair of
+their own, no Q/DQ on biases nor on outputs, both inputs of residual additions quantised so that they fuse into the
+convolutions. This explicit form is the one that TensorRT 8.5 to 11 read. It takes the same bytes, turned to float
+first.
 
 What the builder added (preprocessing, pooling) stays float in both. MinMax ranges; on EfficientNet-Lite0 99.99th
 percentiles were not better.
