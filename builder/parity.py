@@ -56,8 +56,8 @@ def measure_parity(
 
     `are_same` says that these also set the ranges. Raises EngineError from a graph.
     """
-    spec = EngineSpec(threads=1)
-    with OrtEngine(float_graph, spec) as exact, OrtEngine(int8[0], spec) as cpu, OrtEngine(int8[1], spec) as trt:
+    spec, written = EngineSpec(threads=1), EngineSpec(threads=1, as_written=True)
+    with OrtEngine(float_graph, spec) as exact, OrtEngine(int8[0], spec) as cpu, OrtEngine(int8[1], written) as trt:
         rows: tuple[list[Embeddings], ...] = ([], [], [])
         for batch in in_batches(crops):
             for engine, found in zip((exact, cpu, trt), rows, strict=True):

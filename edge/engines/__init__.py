@@ -21,10 +21,15 @@ ENGINES = {"onnxruntime": "edge.engines.ort:OrtEngine"}
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """How an engine runs. `threads` are CPU threads of one inference; `max_batch` crops go in at once at most."""
+    """How an engine runs. `threads` are CPU threads of one inference; `max_batch` crops go in at once at most.
+
+    `as_written` keeps quantised operators in float between their Q/DQ pairs, as the graph says: slow, and the numerical
+    reference of engines that sum without saturating.
+    """
 
     threads: int = 1
     max_batch: int = 8
+    as_written: bool = False
 
 
 def open_engine(kind: str, graph: Path, spec: EngineSpec) -> Engine:

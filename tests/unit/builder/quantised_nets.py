@@ -45,8 +45,11 @@ def ranges_of(model: onnx.ModelProto, side: int, heard: list[int] | None = None)
     return find_ranges(PATH, model, in_batches(images(20, side)), said.append)
 
 
-def run(model: onnx.ModelProto, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Features of the crops on the CPU."""
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+def run(model: onnx.ModelProto, crops: NDArray[np.uint8], as_written: bool = False) -> NDArray[np.float32]:
+    """Features of the crops on the CPU; `as_written`: no operator is fused with its Q/DQ."""
+    options = onnxruntime.SessionOptions()
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     rows: NDArray[np.float32] = session.run(None, {"images": crops})[0]
     return rows
