@@ -1,32 +1,41 @@
-"""Will it fit? A ledger of memory lines against what one process may take on the device. An estimate, and says so.
+"""Will it fit? A ledger of memory lines against what the application may take on the device. An estimate, and says so.
 
-Counted: weights, the product table. Estimated from the shapes: activations of the largest batch. Measured once on a
-development machine and taken as constant: Python, its libraries, an engine's session. Not in it: camera processes and
-their rings. INT8 EfficientNet-Lite0 with batch 8 is 118 MiB here before the table; the process measured 122.
+Made twice: before anything is built, from the float graph as if it were INT8 already (`planned`), and from the INT8
+graph. Counted: weights, product tables, frame rings. Estimated from the shapes: activations of the largest batch.
+Measured once on a development machine and taken as constant: Python, its libraries, an engine's session; a camera's
+process (32 MiB, proportional, with a 640 x 480 clip). INT8 EfficientNet-Lite0 with batch 8 is 118 MiB here before
+table and cameras; the process measured 122.
+
+A ledger over its limit names its three largest lines and the cheapest changes that would fit (`changes_that_fit`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnx
 from msgspec import Struct
 
+from builder.optimise import OWN
 from builder.wiring import Wiring
 from edge.device import DeviceConfig
 from edge.errors import GateError
 
-__all__ = ["Ledger", "Line", "Load", "ledger_for", "refuse_over"]
+__all__ = ["Ledger", "Line", "Load", "changes_that_fit", "ledger_for", "refuse_over"]
 
 MIB = 1 << 20
-PROTOTYPES_PER_SKU, PROTOTYPE_BYTES = 8, 192
+DIMENSION = 192  # of a prototype, one byte each: the most that calibration takes where nothing else is asked for
 LIBRARIES_MIB = 90.0  # resident set with edge.daemon imported (78) and an ONNX Runtime session of one small layer
+CAMERA_MIB = 32.0
+RING_SLOTS, FRAME_BYTES = 4, 1920 * 1080 * 3
 ARENA_FACTOR = 2.0  # ONNX Runtime's arena grows by doubling
 PACKED_COPIES = 2.0  # weights as read, and repacked for the kernels
+FUSED = {"Relu", "Clip"}  # what disappears into the quantisation behind it
+FEWER = 3  # changes that are named at most
 
 
 class Line(Struct, frozen=True):
@@ -38,7 +47,7 @@ class Line(Struct, frozen=True):
 
 
 class Ledger(Struct, frozen=True):
-    """All lines and the limit that they stay under: the device's application budget less its headroom."""
+    """All lines and the limit that they stay under: the application's budget less the device's headroom."""
 
     lines: tuple[Line, ...]
     limit_mib: float
@@ -52,49 +61,113 @@ class Ledger(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the ledger is made for: the engine, the largest batch, the number of products."""
+    """What the ledger is made for.
+
+    `skus` are the products of today's catalogue and `growth` those of the one that must fit too (0: the same);
+    `budget_mib` takes the place of the device's application budget.
+    """
 
     engine: str
     max_batch: int
     skus: int
+    growth: int = 0
+    cameras: int = 1
+    prototypes: int = 8
+    budget_mib: int | None = None
+
+    @property
+    def most_skus(self) -> int:
+        """The products of the larger catalogue."""
+        return max(self.skus, self.growth)
 
 
-def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load) -> Ledger:
-    """Return the ledger of one process that runs `graph` on `device`."""
-    weights = sum(_bytes(tensor.dims, tensor.data_type) for tensor in graph.graph.initializer)
-    table = load.skus * PROTOTYPES_PER_SKU * PROTOTYPE_BYTES
-    activations = ARENA_FACTOR * _peak_bytes(graph, load.max_batch)
+def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, planned: bool = False) -> Ledger:
+    """Return the ledger of one application that runs `graph` on `device`.
+
+    `planned`: the graph is the float one, and what will be INT8 counts a byte an element.
+    """
+    activations = ARENA_FACTOR * _peak_bytes(graph, load.max_batch, planned)
     lines = [
         Line("Python, libraries, session", LIBRARIES_MIB, "measured"),
-        Line("weights", PACKED_COPIES * weights / MIB, "counted"),
+        Line("weights", PACKED_COPIES * _weight_bytes(graph, planned) / MIB, "counted"),
         Line(f"activations, batch {load.max_batch}", activations / MIB, "estimated"),
-        Line(f"product table, {load.skus} SKUs", table / MIB, "counted"),
+        Line(f"product table, {load.skus:,} SKUs", _table_mib(load, load.skus), "counted"),
     ]
+    if load.growth > load.skus:
+        more = _table_mib(load, load.growth) - _table_mib(load, load.skus)
+        lines.append(Line(f"product table, growth to {load.growth:,} SKUs", more, "counted"))
+    if load.cameras:
+        rings = load.cameras * RING_SLOTS * FRAME_BYTES / MIB
+        lines.append(Line(f"camera processes, {load.cameras}", CAMERA_MIB * load.cameras, "measured"))
+        lines.append(Line(f"frame rings, {RING_SLOTS} slots of 1080p each", rings, "counted"))
     if load.engine == "tensorrt":
         lines.append(Line("CUDA and TensorRT", float(device.memory.runtime_overhead_mib), "estimated"))
-    limit = device.memory.application_budget_mib * (1.0 - device.memory.headroom)
-    return Ledger(tuple(lines), limit, device.module)
+    budget = device.memory.application_budget_mib if load.budget_mib is None else load.budget_mib
+    return Ledger(tuple(lines), budget * (1.0 - device.memory.headroom), device.module)
 
 
-def refuse_over(ledger: Ledger) -> None:
-    """Raise GateError, naming the three largest lines, when the ledger is over its limit."""
+def changes_that_fit(
+    graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, planned: bool = False
+) -> tuple[str, ...]:
+    """Return the cheapest changes of the load that bring the ledger under its limit, in words; none when none does.
+
+    Cheapest first: what costs speed alone (batch), accuracy (prototypes), both, then a camera less.
+    """
+    found = []
+    for words, changed in _changes(load):
+        ledger = ledger_for(graph, device, changed, planned=planned)
+        if ledger.total_mib <= ledger.limit_mib:
+            found.append(f"{words} ({ledger.total_mib:.0f} MiB)")
+    return tuple(found[:FEWER])
+
+
+def refuse_over(ledger: Ledger, changes: Sequence[str] = ()) -> None:
+    """Raise GateError, naming the three largest lines and the changes that fit, when the ledger is over its limit."""
     if ledger.total_mib <= ledger.limit_mib:
         return
     largest = sorted(ledger.lines, key=lambda line: -line.mib)[:3]
     named = ", ".join(f"{line.name} {line.mib:.0f} MiB" for line in largest)
+    mend = f"what would fit: {'; '.join(changes)}" if changes else "take a smaller network or catalogue, or more memory"
     raise GateError(
         f"needs about {ledger.total_mib:.0f} MiB on {ledger.device}, expected at most {ledger.limit_mib:.0f} MiB; "
-        f"the largest: {named}; take a smaller network, batch or catalogue, or another device"
+        f"the largest: {named}; {mend}"
     )
 
 
-def _peak_bytes(model: onnx.ModelProto, batch: int) -> int:
+def _changes(load: Load) -> Iterator[tuple[str, Load]]:
+    """Yield loads that take less, with their words."""
+    batches = [batch for batch in (4, 2, 1) if batch < load.max_batch]
+    counts = [count for count in (4, 2, 1) if count < load.prototypes]
+    for batch in batches:
+        yield f"--max-batch {batch}", replace(load, max_batch=batch)
+    for count in counts:
+        yield f"--prototypes {count}", replace(load, prototypes=count)
+    if batches and counts:
+        yield "--max-batch 1 --prototypes 1", replace(load, max_batch=1, prototypes=1)
+    for cameras in range(load.cameras - 1, 0, -1):
+        yield f"--cameras {cameras}", replace(load, cameras=cameras)
+
+
+def _table_mib(load: Load, skus: int) -> float:
+    return skus * load.prototypes * DIMENSION / MIB
+
+
+def _weight_bytes(graph: onnx.ModelProto, planned: bool) -> int:
+    """Return the bytes of the constants; planned: a byte for each float that the backbone brings."""
+    total = 0
+    for tensor in graph.graph.initializer:
+        is_int8 = planned and tensor.data_type == onnx.TensorProto.FLOAT and not tensor.name.startswith(OWN)
+        total += int(np.prod(tensor.dims, dtype=np.int64)) if is_int8 else _bytes(tensor.dims, tensor.data_type)
+    return total
+
+
+def _peak_bytes(model: onnx.ModelProto, batch: int, planned: bool) -> int:
     """Return the most bytes of live tensors at any node, the nodes run in their order.
 
     A tensor between Quantize/DequantizeLinear and its operator never exists once they are fused, and counts nothing.
     """
     wiring = Wiring(model)
-    sizes = {name: _live_bytes(wiring, name, batch) for node in wiring.nodes for name in node.output}
+    sizes = {name: _live_bytes(wiring, name, batch, planned) for node in wiring.nodes for name in node.output}
     remaining = Counter(name for node in wiring.nodes for name in set(node.input))
     live = peak = sum(_elements(wiring.shape(i.name), batch) for i in model.graph.input)
     for node in wiring.nodes:
@@ -107,7 +180,10 @@ def _peak_bytes(model: onnx.ModelProto, batch: int) -> int:
     return peak
 
 
-def _live_bytes(wiring: Wiring, name: str, batch: int) -> int:
+def _live_bytes(wiring: Wiring, name: str, batch: int, planned: bool) -> int:
+    if planned and not wiring.producer[name].name.startswith(OWN):
+        fused = {node.op_type for node in wiring.consumers[name]} <= FUSED and name not in wiring.outputs
+        return 0 if fused else _elements(wiring.shape(name), batch)
     kind = wiring.producer[name].op_type
     readers = {node.op_type for node in wiring.consumers[name]}
     if kind == "DequantizeLinear" or readers == {"QuantizeLinear"} or wiring.is_constant(name):

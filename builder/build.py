@@ -1,7 +1,7 @@
 """From a backbone to a sealed build folder: the only file that knows the order of the steps.
 
-    check -> optimise -> fold the preprocessing -> find taps -> pool them -> scale -> quantise
-          -> compare -> gates of parity and memory -> seal
+    check -> optimise -> fold the preprocessing -> find taps -> pool them -> plan memory -> scale
+          -> quantise -> compare -> gates of parity and memory -> seal
 
 The folder appears only when every gate passed; what stood there before is untouched until then.
 """
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import msgspec
 import onnx
 
-from builder.budget import Ledger, Load, ledger_for, refuse_over
+from builder.budget import Ledger, Load, changes_that_fit, ledger_for, refuse_over
 from builder.features import Part, append_features, mean_square, scale_from_energy, set_scale
 from builder.fold import Folded, fold
 from builder.onnx_checks import load_backbone, size_of
@@ -39,7 +39,10 @@ FLOAT_GRAPH = "float.onnx"
 
 
 class Progress(Protocol):
-    """Shows how far a step is: `step` yields a function to call with the number of photos done."""
+    """Shows what is planned and how far a step is: `step` yields a function to call with the number of photos done."""
+
+    def tell(self, planned: Ledger) -> None:
+        """Show the ledger before anything is built."""
 
     def step(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Begin a step over `total` photos."""
@@ -88,6 +91,9 @@ def build(request: Request, progress: Progress) -> Built:
     content: dict[str, Any] = {}
     with write_build(request.out, content) as folder:
         graphs = _float_graphs(request)
+        planned = ledger_for(graphs.model, request.device, request.load, planned=True)
+        progress.tell(planned)
+        _refuse(planned, graphs.model, request, planned=True)
         photos = _photos(request, graphs.spec, progress)
         _scale(graphs, photos, progress)
         ranges = _ranges(request, graphs, photos, progress)
@@ -97,10 +103,15 @@ def build(request: Request, progress: Progress) -> Built:
         parity = _parity(folder, graphs.model, photos, progress)
         refuse_below(parity, request.min_cosine)
         ledger = ledger_for(int8, request.device, request.load)
-        refuse_over(ledger)
+        _refuse(ledger, int8, request, planned=False)
         info = _info(request, graphs, photos, report_values(graphs.taps, graphs.parts, parity, ledger))
         content.update(msgspec.to_builtins(info))
     return Built(info, graphs.taps, parity, ledger, photos.unreadable)
+
+
+def _refuse(ledger: Ledger, graph: onnx.ModelProto, request: Request, *, planned: bool) -> None:
+    if ledger.total_mib > ledger.limit_mib:
+        refuse_over(ledger, changes_that_fit(graph, request.device, request.load, planned=planned))
 
 
 def _float_graphs(request: Request) -> _Graphs:

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from builder.budget import Load
+from builder.budget import Ledger, Load
 from builder.build import Built, Request
 from builder.build import build as build_folder
-from builder.report import print_report
+from builder.report import ledger_table, print_report
 from edge.build_folder import KIND
 from edge.command import Parser, run
 from edge.device import DeviceConfig, load_device_config
@@ -27,7 +27,8 @@ from edge.sealed import refuse_foreign
 __all__ = ["build"]
 
 PROG = "edge-build"
-MAX_PHOTOS, MAX_BATCH, MAX_SKUS = 4096, 64, 1_000_000  # photos lie in memory: 4096 of 224 x 224 pixels are 588 MiB
+MAX_BATCH, MAX_SKUS, MAX_CAMERAS = 64, 1_000_000, 32
+MAX_PHOTOS = 4096  # they lie in memory: 4096 of 224 x 224 pixels are 588 MiB
 NAMED = 5
 
 
@@ -37,11 +38,16 @@ def build(argv: Sequence[str] | None = None) -> int:
 
 
 class _Bars:
-    """Progress bars on standard error."""
+    """Progress bars on standard error, tables on standard output."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, output: Console) -> None:
         self._console = console
+        self._output = output
         self._is_file = not console.is_terminal  # a log has no use for bars
+
+    def tell(self, planned: Ledger) -> None:
+        """Show the ledger, also where it is about to be refused."""
+        self._output.print(ledger_table(planned, "planned"))
 
     @contextmanager
     def step(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -59,7 +65,7 @@ def _build(argv: Sequence[str]) -> int:
     refuse_foreign(arguments.out, KIND)
     device = load_device_config(arguments.device)
     errors, output = Console(stderr=True), Console()
-    built = build_folder(_request(arguments, device), _Bars(errors))
+    built = build_folder(_request(arguments, device), _Bars(errors, output))
     _warn(errors, built, device)
     print_report(output, built.taps, built.info.feature_dimension, built.parity, built.ledger)
     print(f"wrote {arguments.out}")
@@ -77,7 +83,15 @@ def _request(arguments: argparse.Namespace, device: DeviceConfig) -> Request:
         photos=arguments.photos,
         seed=arguments.seed,
         min_cosine=arguments.min_cosine,
-        load=Load(arguments.engine, arguments.max_batch, arguments.skus),
+        load=Load(
+            engine=arguments.engine,
+            max_batch=arguments.max_batch,
+            skus=arguments.skus[0],
+            growth=arguments.skus[-1],
+            cameras=arguments.cameras,
+            prototypes=arguments.prototypes,
+            budget_mib=arguments.budget_mib,
+        ),
     )
 
 
@@ -117,15 +131,21 @@ def _parser() -> Parser:
     add("--max-batch", type=_between(1, MAX_BATCH), default=8, metavar="N", help="crops at once (default: 8)")
     add("--photos", type=_between(8, MAX_PHOTOS), default=192, metavar="N", help="photos for the ranges (default: 192)")
     add(
-        "--skus",
-        type=_between(1, MAX_SKUS),
-        default=10_000,
-        metavar="N",
-        help="products to budget for (default: 10000)",
+        "--skus", type=_skus, default=(10_000,), metavar="N[,GROWTH]", help="products today, and later (default: 10000)"
     )
+    add("--cameras", type=_between(0, MAX_CAMERAS), default=1, metavar="N", help="cameras to budget for (default: 1)")
+    add("--prototypes", type=_between(1, 64), default=8, metavar="N", help="prototypes a product to budget for (8)")
+    add("--budget-mib", type=_between(1, 1 << 20), metavar="N", help="instead of the device's application budget")
     add("--min-cosine", type=_share, default=0.95, metavar="X", help="least mean cosine to float (default: 0.95)")
     add("--seed", type=_between(0, 2**32 - 1), default=0, metavar="N", help="which photos are drawn (default: 0)")
     return parser
+
+
+def _skus(text: str) -> tuple[int, ...]:
+    counts = tuple(_between(1, MAX_SKUS)(part) for part in text.split(","))
+    if len(counts) > 2 or counts[0] > counts[-1]:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected N or N,GROWTH with at least as many products later")
+    return counts
 
 
 def _names(text: str) -> tuple[str, ...]:

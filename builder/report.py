@@ -17,7 +17,7 @@ from builder.features import Part
 from builder.parity import Parity
 from builder.taps import Tap
 
-__all__ = ["print_report", "report_values"]
+__all__ = ["ledger_table", "print_report", "report_values"]
 
 MIB = 1 << 20
 
@@ -43,7 +43,7 @@ def print_report(console: Console, taps: Sequence[Tap], dimension: int, parity: 
     """Print taps, parity and memory as tables."""
     console.print(_tap_table(taps, dimension))
     console.print(_parity_table(parity))
-    console.print(_ledger_table(ledger))
+    console.print(ledger_table(ledger, "as built"))
 
 
 def _plain(part: Part) -> dict[str, Any]:
@@ -75,8 +75,9 @@ def _parity_table(parity: Parity) -> Table:
     return table
 
 
-def _ledger_table(ledger: Ledger) -> Table:
-    title = f"memory of one process on {ledger.device}, MiB (an estimate)"
+def ledger_table(ledger: Ledger, when: str) -> Table:
+    """Return the ledger as a table; `when` is planned or as built."""
+    title = f"memory on {ledger.device}, MiB, {when} (an estimate)"
     table = Table(title=title, title_justify="left", show_footer=True)
     table.add_column("line", footer="total, of which at most")
     table.add_column("MiB", footer=f"{ledger.total_mib:.0f} / {ledger.limit_mib:.0f}", justify="right")

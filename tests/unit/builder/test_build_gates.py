@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from quantised_nets import LITE, graphs, ranges_of
+from small_nets import bottleneck_resnet, mobile, plain_resnet
 
-from builder.budget import Ledger, Line, Load, ledger_for, refuse_over
+from builder.budget import Ledger, Line, Load, changes_that_fit, ledger_for, refuse_over
 from builder.parity import Agreement, Parity, measure_parity, refuse_below
+from builder.quantise import cpu_graph
 from edge.device import DeviceConfig, load_device_config
 from edge.errors import GateError
 
@@ -137,3 +142,50 @@ def test_over_the_limit_names_the_three_largest_lines() -> None:
         GateError, match=r"about 640 MiB on box, .* 639 MiB; the largest: b 400 MiB, d 200 MiB, c 30 MiB"
     ):
         refuse_over(Ledger(lines, 639.0, "box"))
+
+
+def test_growth_and_cameras_have_lines_of_their_own() -> None:
+    load = Load("onnxruntime", 1, skus=2000, growth=4000, cameras=2, prototypes=4)
+    ledger = ledger_for(_graph(), _device(), load)
+    assert _line(ledger, "product table, 2,000 SKUs").mib == pytest.approx(2000 * 4 * 192 / MIB)
+    assert _line(ledger, "product table, growth to 4,000 SKUs").mib == pytest.approx(2000 * 4 * 192 / MIB)
+    assert _line(ledger, "camera processes, 2").mib == pytest.approx(64)
+    assert _line(ledger, "frame rings").mib == pytest.approx(2 * 4 * 1920 * 1080 * 3 / MIB)
+
+
+def test_a_budget_of_ones_own_takes_the_place_of_the_devices() -> None:
+    ledger = ledger_for(_graph(), _device(), Load("onnxruntime", 1, 1, budget_mib=300))
+    assert ledger.limit_mib == pytest.approx(240)
+
+
+def test_every_change_that_is_named_fits_and_the_cheapest_comes_first() -> None:
+    """Batch 8 of these maps is 33 MiB, and 40,000 SKUs with 8 prototypes 59 MiB."""
+    graph, device = _graph(), _device()
+    load = Load("onnxruntime", 8, skus=40_000, cameras=2, budget_mib=340)
+    ledger = ledger_for(graph, device, load)
+    assert ledger.total_mib > ledger.limit_mib
+    changes = changes_that_fit(graph, device, load)
+    assert [change.split(" (")[0] for change in changes] == ["--max-batch 2", "--max-batch 1", "--prototypes 4"]
+    for change in changes:
+        words = change.split(" (")[0].split()
+        values = {
+            name.removeprefix("--").replace("-", "_"): int(n) for name, n in zip(words[::2], words[1::2], strict=True)
+        }
+        changed = ledger_for(graph, device, replace(load, **values))
+        assert changed.total_mib <= changed.limit_mib
+    with pytest.raises(GateError, match=r"the largest: .*; what would fit: --max-batch 2 \(\d+ MiB\)"):
+        refuse_over(ledger, changes)
+    assert changes_that_fit(graph, device, replace(load, budget_mib=100)) == ()
+
+
+@pytest.mark.parametrize(("net", "side"), [(mobile, 32), (plain_resnet, 32), (bottleneck_resnet, 64)])
+def test_the_plan_is_near_what_is_built(net: Any, side: int) -> None:
+    folded, model = graphs(net(), LITE)
+    built = cpu_graph(Path("m.onnx"), folded, model, ranges_of(model, side))
+    load = Load("onnxruntime", 8, 1000)
+    plan, fact = (
+        ledger_for(graph, _device(), load, planned=is_plan) for graph, is_plan in ((model, True), (built, False))
+    )
+    assert [line.name for line in plan.lines] == [line.name for line in fact.lines]
+    assert plan.total_mib == pytest.approx(fact.total_mib, rel=0.02)
+    assert _line(plan, "weights").mib == pytest.approx(_line(fact, "weights").mib, rel=0.1, abs=0.1)
