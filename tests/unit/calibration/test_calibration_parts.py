@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 from calibration_worlds import SPEC, product
+from crepes import ConformalClassifier
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,6 +149,17 @@ def test_equal_weights_give_the_split_conformal_rank(count: int, miss: float) ->
     rank = int(np.ceil((count + 1) * (1 - miss) - 1e-9))
     found = conformal_quantile(values, np.ones(count), miss)
     assert found == (rank - 1 if rank <= count else np.inf)
+
+
+@given(st.integers(1, 120), st.sampled_from([0.01, 0.05, 0.1, 0.3]), st.integers(0, 20))
+def test_over_the_quantile_is_what_crepes_rejects(count: int, miss: float, seed: int) -> None:
+    """A value over the split-conformal quantile is one whose p-value does not exceed `miss`."""
+    rng = np.random.default_rng(seed)
+    known, fresh = rng.integers(0, 40, count).astype(np.float32), np.arange(41, dtype=np.float32)
+    oracle = ConformalClassifier()
+    oracle.fit(known)
+    rejected = oracle.predict_p(fresh[:, None], smoothing=False).ravel() <= miss + 1e-12
+    np.testing.assert_array_equal(fresh > conformal_quantile(known, np.ones(count), miss), rejected)
 
 
 def test_19_photos_are_needed_for_five_percent() -> None:
