@@ -182,7 +182,7 @@ def _alone(entry: Mapping[str, Any]) -> str:
     """Return the parts that an alternative promises something of by themselves, in words."""
     if not entry["accepted"] > 0:
         return ""
-    return "; ".join(escape(name.replace("+", ", ")) for name in entry["claimed"]) or "all together"
+    return "; ".join(escape(name.replace("+", " + ")) for name in entry["claimed"]) or "all together"
 
 
 def _bound(bound: float, group: Mapping[str, Any]) -> str:
