@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -208,8 +208,18 @@ def test_photos_follow_the_rank() -> None:
     assert {photos_of(sku, (4, 4)) for sku in shop} == {4}
 
 
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """A shell starts background jobs with SIGINT ignored, and whatever they start inherits it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_a_signal_ends_the_workers_too(tmp_path: Path, number: signal.Signals, code: int) -> None:
+def test_a_signal_ends_the_workers_too(
+    tmp_path: Path, heeds_interrupts: None, number: signal.Signals, code: int
+) -> None:
     out = tmp_path / "shop"
     command = [sys.executable, "-m", "calibration.render.cli", "catalogue", "--skus", "500", "--workers", "2"]
     process = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True, start_new_session=True)
