@@ -28,10 +28,10 @@ from edge.errors import GateError
 __all__ = ["Ledger", "Line", "Load", "changes_that_fit", "ledger_for", "refuse_over"]
 
 MIB = 1 << 20
-DIMENSION = 192  # of a prototype, one byte each: the most that calibration takes where nothing else is asked for
+DIMENSION = 192  # of a prototype, one byte each, to budget for: edge-calibrate chooses 256 at most
 LIBRARIES_MIB = 90.0  # resident set with edge.daemon imported (78) and an ONNX Runtime session of one small layer
-CAMERA_MIB = 32.0
-RING_SLOTS, FRAME_BYTES = 4, 1920 * 1080 * 3
+CAMERA_MIB = 32.0  # a capture process beside the daemon
+RING_SLOTS, FRAME_BYTES = 4, 1920 * 1080 * 3  # as many slots as a camera has where nothing is configured
 ARENA_FACTOR = 2.0  # ONNX Runtime's arena grows by doubling
 PACKED_COPIES = 2.0  # weights as read, and repacked for the kernels
 FUSED = {"Relu", "Clip"}  # what disappears into the quantisation behind it
@@ -58,10 +58,15 @@ class Ledger(Struct, frozen=True):
         """The sum of the lines."""
         return sum(line.mib for line in self.lines)
 
+    @property
+    def fits(self) -> bool:
+        """Whether the lines stay under the limit."""
+        return self.total_mib <= self.limit_mib
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the ledger is made for.
+    """What the ledger is made for: engine, largest batch in crops, products, cameras, prototypes a product.
 
     `skus` are the products of today's catalogue and `growth` those of the one that must fit too (0: the same);
     `budget_mib` takes the place of the device's application budget.
@@ -74,11 +79,6 @@ class Load:
     cameras: int = 1
     prototypes: int = 8
     budget_mib: int | None = None
-
-    @property
-    def most_skus(self) -> int:
-        """The products of the larger catalogue."""
-        return max(self.skus, self.growth)
 
 
 def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, planned: bool = False) -> Ledger:
@@ -116,14 +116,14 @@ def changes_that_fit(
     found = []
     for words, changed in _changes(load):
         ledger = ledger_for(graph, device, changed, planned=planned)
-        if ledger.total_mib <= ledger.limit_mib:
+        if ledger.fits:
             found.append(f"{words} ({ledger.total_mib:.0f} MiB)")
     return tuple(found[:FEWER])
 
 
 def refuse_over(ledger: Ledger, changes: Sequence[str] = ()) -> None:
     """Raise GateError, naming the three largest lines and the changes that fit, when the ledger is over its limit."""
-    if ledger.total_mib <= ledger.limit_mib:
+    if ledger.fits:
         return
     largest = sorted(ledger.lines, key=lambda line: -line.mib)[:3]
     named = ", ".join(f"{line.name} {line.mib:.0f} MiB" for line in largest)

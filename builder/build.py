@@ -110,7 +110,7 @@ def build(request: Request, progress: Progress) -> Built:
 
 
 def _refuse(ledger: Ledger, graph: onnx.ModelProto, request: Request, *, planned: bool) -> None:
-    if ledger.total_mib > ledger.limit_mib:
+    if not ledger.fits:
         refuse_over(ledger, changes_that_fit(graph, request.device, request.load, planned=planned))
 
 

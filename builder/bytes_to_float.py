@@ -11,13 +11,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from builder.fold import DEQUANTISE
+from builder.fold import CAST, DEQUANTISE
 from builder.optimise import IMAGES
 
 __all__ = ["float_input"]
 
-FLOAT = "preprocess/first"
-CAST = "preprocess/float"
+FIRST = "preprocess/first"
 
 
 def float_input(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -25,8 +24,8 @@ def float_input(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     graph = copy.graph
-    nodes: list[onnx.NodeProto] = [helper.make_node("Cast", [IMAGES], [FLOAT], name=FLOAT, to=TensorProto.FLOAT)]
-    passed = {IMAGES: FLOAT}  # names that are gone, and what stands for them
+    nodes: list[onnx.NodeProto] = [helper.make_node("Cast", [IMAGES], [FIRST], name=FIRST, to=TensorProto.FLOAT)]
+    passed = {IMAGES: FIRST}  # names that are gone, and what stands for them
     for node in graph.node:
         if list(node.output) == [CAST]:
             passed[CAST] = passed.get(node.input[0], node.input[0])

@@ -18,7 +18,7 @@ from builder.budget import Ledger, Load
 from builder.build import Built, Request
 from builder.build import build as build_folder
 from builder.report import ledger_table, print_report
-from edge.build_folder import KIND
+from edge.build_folder import KIND, TRT_GRAPH
 from edge.command import Parser, run
 from edge.device import DeviceConfig, load_device_config
 from edge.errors import InputError
@@ -66,7 +66,7 @@ def _build(argv: Sequence[str]) -> int:
     device = load_device_config(arguments.device)
     errors, output = Console(stderr=True), Console()
     built = build_folder(_request(arguments, device), _Bars(errors, output))
-    _warn(errors, built, device)
+    _warn(errors, built, device, arguments.min_cosine)
     print_report(output, built.taps, built.info.feature_dimension, built.parity, built.ledger)
     print(f"wrote {arguments.out}")
     return 0
@@ -95,7 +95,7 @@ def _request(arguments: argparse.Namespace, device: DeviceConfig) -> Request:
     )
 
 
-def _warn(console: Console, built: Built, device: DeviceConfig) -> None:
+def _warn(console: Console, built: Built, device: DeviceConfig, least: float) -> None:
     """Say on standard error what a reader of the tables should know."""
     if built.unreadable:
         names = ", ".join(str(path) for path in built.unreadable[:NAMED])
@@ -105,6 +105,12 @@ def _warn(console: Console, built: Built, device: DeviceConfig) -> None:
         _say(
             console,
             f"{built.parity.photos} photos are too few to hold some out: parity is on those that set the ranges",
+        )
+    if not built.parity.trt.cosine_mean >= least:
+        _say(
+            console,
+            f"{TRT_GRAPH} has mean cosine {built.parity.trt.cosine_mean:.4f} to float, expected at least {least:.4f}; "
+            "nothing runs it yet",
         )
     if device.engine != built.info.engine:
         _say(console, f"{device.module} runs {device.engine} best; this build runs on {built.info.engine}, on the CPU")

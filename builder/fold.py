@@ -24,9 +24,9 @@ from builder.optimise import IMAGES
 from builder.sidecar import Preprocess
 from builder.wiring import Wiring, attribute
 
-__all__ = ["DEQUANTISE", "Folded", "fold"]
+__all__ = ["CAST", "DEQUANTISE", "Folded", "fold"]
 
-DEQUANTISE = "preprocess/dequantise"
+DEQUANTISE, CAST = "preprocess/dequantise", "preprocess/float"
 TO_NCHW, BGR_TO_RGB = [0, 3, 1, 2], [2, 1, 0]
 
 
@@ -129,8 +129,8 @@ def _floats_in(model: onnx.ModelProto, preprocess: Preprocess, tensor: str, is_n
     if is_nchw:
         nodes.append(_node("Transpose", [last], "preprocess/nchw", perm=TO_NCHW))
         last = "preprocess/nchw"
-    nodes.append(_node("Cast", [last], "preprocess/float", to=TensorProto.FLOAT))
-    nodes.append(_node("Sub", ["preprocess/float", "preprocess/mean"], "preprocess/centred"))
+    nodes.append(_node("Cast", [last], CAST, to=TensorProto.FLOAT))
+    nodes.append(_node("Sub", [CAST, "preprocess/mean"], "preprocess/centred"))
     nodes.append(_node("Mul", ["preprocess/centred", "preprocess/factor"], tensor))
     nodes[-1].name = "preprocess/scaled"
     return nodes

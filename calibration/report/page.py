@@ -158,7 +158,7 @@ def _groups(values: Mapping[str, Any]) -> str:
         for band in group["bands"]
     ]
     other = [
-        (_limit(entry["accept_error"]), _limit(entry["near_unknown"]), _share(entry["accepted"]), _alone(entry))
+        (_limit(entry["accept_error"]), _limit(entry["near_unknown"]), _share(entry["accepted"]), _claimed_in(entry))
         for entry in values["alternatives"]
     ]
     head = ("tier", "products", "photos", "confidence from", "accepted", "wrong", "error at most")
@@ -178,7 +178,7 @@ def _groups(values: Mapping[str, Any]) -> str:
     )
 
 
-def _alone(entry: Mapping[str, Any]) -> str:
+def _claimed_in(entry: Mapping[str, Any]) -> str:
     """Return the parts that an alternative promises something of by themselves, in words."""
     if not entry["accepted"] > 0:
         return ""

@@ -75,9 +75,9 @@ def test_the_parity_gate(cosine: float, refused: bool) -> None:
     if not refused:
         refuse_below(_parity(cosine), 0.95)
         return
-    for parity, name in ((_parity(cosine), "CPUs"), (_parity(0.99, cosine), "TensorRT")):
-        with pytest.raises(GateError, match=f"for {name} have mean cosine {cosine:.4f} .* expected at least 0.9500"):
-            refuse_below(parity, 0.95)
+    with pytest.raises(GateError, match=f"mean cosine {cosine:.4f} .* expected at least 0.9500"):
+        refuse_below(_parity(cosine), 0.95)
+    refuse_below(_parity(0.99, cosine), 0.95)  # nothing runs TensorRT's graph yet: a warning, not a gate
 
 
 def _graph(channels: int = 64) -> onnx.ModelProto:

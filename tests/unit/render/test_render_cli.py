@@ -227,7 +227,10 @@ def test_a_signal_ends_the_workers_too(
     workers = psutil.Process(process.pid).children(recursive=True)
     # Ctrl-C in a terminal reaches every process of the group; the others only the one that was asked for.
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-    _, errors = process.communicate(timeout=30)
+    try:
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == code
     if code > 0:
         assert errors.strip() == f"edge-render: error: {'interrupted' if number == signal.SIGINT else 'terminated'}"
