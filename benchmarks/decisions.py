@@ -36,7 +36,7 @@ from calibration.rules.allowance import Allowance, accepted
 from calibration.rules.groups import Targets
 from calibration.rules.lesson import Scored
 from edge.build_folder import BuildFolder, read_build
-from edge.engines import EngineSpec, open_engine
+from edge.engines import EngineSpec, open_reference
 
 DEALS = 50
 
@@ -79,7 +79,7 @@ def pool_from(build: BuildFolder, catalogue: Catalogue, cache: Path, threads: in
     spec = EngineSpec(threads=threads, max_batch=build.info.max_batch)
     with FeatureStore(cache, Path("."), build.id, build.info.feature_dimension) as store:
         photos = fingerprint(catalogue.photos, threads, screen.count("read", len(catalogue.photos)))
-        with open_engine(build.info.engine, build.graph, spec) as engine:
+        with open_reference(build.info.engine, build.graph, spec) as engine:
             advance = screen.count("embed", len(photos.photos))
             found = embed_photos(engine, build.info.input, store, photos, threads, advance)
             material = material_from_embedded(catalogue, found, settings.seed)

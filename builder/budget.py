@@ -25,11 +25,12 @@ from builder.wiring import Wiring
 from edge.device import DeviceConfig
 from edge.errors import GateError
 
-__all__ = ["Ledger", "Line", "Load", "changes_that_fit", "ledger_for", "refuse_over"]
+__all__ = ["WORKSPACE_MIB", "Ledger", "Line", "Load", "changes_that_fit", "ledger_for", "refuse_over"]
 
 MIB = 1 << 20
 DIMENSION = 192  # of a prototype, one byte each, to budget for: edge-calibrate chooses 256 at most
 LIBRARIES_MIB = 90.0  # resident set with edge.daemon imported (78) and an ONNX Runtime session of one small layer
+WORKSPACE_MIB = 256  # what TensorRT's kernels may use beside the activations; `edge-build --compile-only` holds to it
 CAMERA_MIB = 32.0  # a capture process beside the daemon
 RING_SLOTS, FRAME_BYTES = 4, 1920 * 1080 * 3  # as many slots as a camera has where nothing is configured
 ARENA_FACTOR = 2.0  # ONNX Runtime's arena grows by doubling
@@ -39,7 +40,7 @@ FEWER = 3  # changes that are named at most
 
 
 class Line(Struct, frozen=True):
-    """One use of memory; `basis` is counted, estimated or measured."""
+    """One use of memory; `basis` is counted, estimated, measured or a limit."""
 
     name: str
     mib: float
@@ -102,6 +103,7 @@ def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, plan
         lines.append(Line(f"frame rings, {RING_SLOTS} slots of 1080p each", rings, "counted"))
     if load.engine == "tensorrt":
         lines.append(Line("CUDA and TensorRT", float(device.memory.runtime_overhead_mib), "estimated"))
+        lines.append(Line("workspace of a layer", float(WORKSPACE_MIB), "a limit"))
     budget = device.memory.application_budget_mib if load.budget_mib is None else load.budget_mib
     return Ledger(tuple(lines), budget * (1.0 - device.memory.headroom), device.module)
 

@@ -101,7 +101,7 @@ def build(request: Request, progress: Progress) -> Built:
         onnx.save(int8, folder / GRAPH)
         onnx.save(trt_graph(request.model, graphs.model, ranges), folder / TRT_GRAPH)
         parity = _parity(folder, graphs.model, photos, progress)
-        refuse_below(parity, request.min_cosine)
+        refuse_below(parity, request.load.engine, request.min_cosine)
         ledger = ledger_for(int8, request.device, request.load)
         _refuse(ledger, int8, request, planned=False)
         info = _info(request, graphs, photos, report_values(graphs.taps, graphs.parts, parity, ledger))

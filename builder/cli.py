@@ -1,4 +1,5 @@
-"""The command `edge-build`: an ONNX backbone and photos in, a sealed build folder out.
+"""The command `edge-build`: an ONNX backbone and photos in, a sealed build folder out. `--compile-only` is the other
+half, on the device (`builder.compile`).
 
 Exit codes: 0 built, 2 bad input, 3 a gate refused (parity or memory), 1 anything else. Nothing is written unless 0.
 """
@@ -17,11 +18,11 @@ from rich.progress import Progress as Bars
 from builder.budget import Ledger, Load
 from builder.build import Built, Request
 from builder.build import build as build_folder
+from builder.compile import FLAG, compile_only
 from builder.report import ledger_table, print_report
-from edge.build_folder import KIND, TRT_GRAPH
+from edge.build_folder import GRAPHS, KIND
 from edge.command import Parser, run
 from edge.device import DeviceConfig, load_device_config
-from edge.errors import InputError
 from edge.sealed import refuse_foreign
 
 __all__ = ["build"]
@@ -59,9 +60,9 @@ class _Bars:
 
 
 def _build(argv: Sequence[str]) -> int:
+    if any(argument.partition("=")[0] == FLAG for argument in argv):
+        return compile_only(argv)
     arguments = _parser().parse_args(argv)
-    if arguments.engine == "tensorrt":
-        raise InputError("--engine tensorrt is not in this version; use --engine onnxruntime")
     refuse_foreign(arguments.out, KIND)
     device = load_device_config(arguments.device)
     errors, output = Console(stderr=True), Console()
@@ -106,14 +107,13 @@ def _warn(console: Console, built: Built, device: DeviceConfig, least: float) ->
             console,
             f"{built.parity.photos} photos are too few to hold some out: parity is on those that set the ranges",
         )
-    if not built.parity.trt.cosine_mean >= least:
-        _say(
-            console,
-            f"{TRT_GRAPH} has mean cosine {built.parity.trt.cosine_mean:.4f} to float, expected at least {least:.4f}; "
-            "nothing runs it yet",
-        )
+    for engine, graph in GRAPHS.items():
+        cosine = built.parity.of(engine).cosine_mean
+        if engine != built.info.engine and not cosine >= least:
+            found = f"{graph} has mean cosine {cosine:.4f} to float, expected at least {least:.4f}"
+            _say(console, f"{found}; this build runs the other graph")
     if device.engine != built.info.engine:
-        _say(console, f"{device.module} runs {device.engine} best; this build runs on {built.info.engine}, on the CPU")
+        _say(console, f"{device.module} runs {device.engine} best; this build is for {built.info.engine}")
 
 
 def _say(console: Console, message: str) -> None:
@@ -131,7 +131,7 @@ def _parser() -> Parser:
     add("--images", type=Path, required=True, metavar="DIR", help="photos like those in use, sub-folders included")
     add("--device", type=Path, required=True, metavar="FILE", help="a file of configs/devices/")
     add("--out", type=Path, required=True, metavar="DIR", help="the build folder to write or replace")
-    add("--engine", choices=("onnxruntime", "tensorrt"), default="onnxruntime", help="default: onnxruntime")
+    add("--engine", choices=("onnxruntime", "tensorrt"), default="onnxruntime", help="what will run (onnxruntime)")
     add("--preprocess", type=Path, metavar="FILE", help="how the model wants its pixels (default: the .yaml beside it)")
     add("--taps", type=_names, default=(), metavar="A,B,C", help="tensors to pool (default: the last 6 stages)")
     add("--max-batch", type=_between(1, MAX_BATCH), default=8, metavar="N", help="crops at once (default: 8)")

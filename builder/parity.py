@@ -48,6 +48,10 @@ class Parity(Struct, frozen=True, kw_only=True):
     cpu: Agreement
     trt: Agreement
 
+    def of(self, engine: str) -> Agreement:
+        """Return how the graph that this engine runs agrees."""
+        return self.trt if engine == "tensorrt" else self.cpu
+
 
 def measure_parity(
     float_graph: Path, int8: tuple[Path, Path], crops: Crops, are_same: bool, on_photos: Callable[[int], None]
@@ -76,12 +80,13 @@ def measure_parity(
     )
 
 
-def refuse_below(parity: Parity, min_cosine: float) -> None:
-    """Raise GateError when the mean cosine of the graph that runs is below `min_cosine` or not a number."""
-    if not parity.cpu.cosine_mean >= min_cosine:
+def refuse_below(parity: Parity, engine: str, min_cosine: float) -> None:
+    """Raise GateError when the mean cosine of the graph that `engine` runs is below `min_cosine` or not a number."""
+    found = parity.of(engine).cosine_mean
+    if not found >= min_cosine:
         raise GateError(
-            f"INT8 features have mean cosine {parity.cpu.cosine_mean:.4f} to float on {parity.photos} photos, expected "
-            f"at least {min_cosine:.4f}; give photos like those in use, or lower --min-cosine"
+            f"INT8 features have mean cosine {found:.4f} to float on {parity.photos} photos, expected at least "
+            f"{min_cosine:.4f}; give photos like those in use, or lower --min-cosine"
         )
 
 

@@ -24,7 +24,7 @@ from calibration.space.head import Rows
 from calibration.space.head_graph import append_head, check_head_graph
 from edge.build_folder import BuildFolder
 from edge.bundle import ENGINE_GRAPH, Bundle, BundleInfo, Golden, write_bundle, write_parameters
-from edge.engines import EngineSpec, open_engine
+from edge.engines import EngineSpec, open_reference
 from edge.errors import CatalogueError
 from edge.ports import Engine
 from edge.preprocess import fit as fit_crop
@@ -58,7 +58,7 @@ def write(out: Path, bundle: Bundle, fitted: Fitted, material: Material, rows: R
     crops, features = _golden(bundle, material, rows)
     with write_bundle(out, bundle.info) as folder:
         append_head(bundle.graph, fitted.head, fitted.expectation, folder / ENGINE_GRAPH)
-        with open_engine(
+        with open_reference(
             bundle.info.engine, folder / ENGINE_GRAPH, EngineSpec(max_batch=bundle.info.max_batch)
         ) as engine:
             made = _checked(engine, crops, features, fitted)

@@ -30,7 +30,7 @@ from calibration.rules.groups import Targets
 from edge import command
 from edge.build_folder import read_build
 from edge.bundle import KIND
-from edge.engines import EngineSpec, open_engine
+from edge.engines import EngineSpec, open_reference
 from edge.errors import InputError
 from edge.pipeline import Pipeline
 from edge.sealed import refuse_foreign
@@ -59,7 +59,7 @@ def _main(argv: Sequence[str]) -> int:
     scratch = arguments.out.absolute().parent
     with Screen() as screen, FeatureStore(arguments.cache, scratch, build.id, build.info.feature_dimension) as store:
         photos = fingerprint(catalogue.photos, arguments.threads, screen.count("read", len(catalogue.photos)))
-        with open_engine(build.info.engine, build.graph, spec) as engine:
+        with open_reference(build.info.engine, build.graph, spec) as engine:
             advance = screen.count("embed", len(photos.photos))
             embedded = embed_photos(engine, build.info.input, store, photos, arguments.threads, advance)
             material = material_from_embedded(catalogue, embedded, settings.seed)

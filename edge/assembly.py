@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from edge.bundle import Bundle
-from edge.config import Locate
-from edge.engines import ENGINES, EngineSpec, open_engine
+from edge.config import EngineConfig, Locate
+from edge.engines import ENGINES, REFERENCE, EngineSpec, open_engine, open_reference
 from edge.engines.detector import open_detector
-from edge.errors import BundleError, EngineError
+from edge.engines.plan import plan_beside
+from edge.errors import BundleError, EngineError, ShelfedgeError
 from edge.locate import locator_from_config
 from edge.ports import Engine, Locator
 
@@ -20,19 +21,42 @@ MIN_GOLDEN_COSINE = 0.99
 
 
 @contextmanager
-def engine_of(bundle: Bundle, threads: int) -> Iterator[Engine]:
+def engine_of(bundle: Bundle, config: EngineConfig) -> Iterator[Engine]:
     """Yield the engine that the bundle was calibrated for, loaded, and found to give the bundle's golden embeddings.
 
-    Raises BundleError for an engine that is not known here and EngineError for one that cannot be loaded or that gives
-    other embeddings: cut points certified on those would promise nothing.
+    Where that is not to be had and the configuration has a fallback, the reference of that engine takes its place and
+    says in `degraded` why. Raises BundleError for an engine that is not known here and EngineError for one that cannot
+    be loaded or that gives other embeddings: cut points certified on those would promise nothing.
     """
     if bundle.info.engine not in ENGINES:
         found = f"made for the engine {bundle.info.engine}, this version has {', '.join(sorted(ENGINES))}"
         raise BundleError(f"{bundle.path}: {found}; build and calibrate for one of these")
-    spec = EngineSpec(threads=threads, max_batch=bundle.info.max_batch)
-    with open_engine(bundle.info.engine, bundle.graph, spec) as engine:
-        _refuse_other_embeddings(bundle, engine)
-        yield engine
+    plan = Path(config.plan) if config.plan else plan_beside(bundle.path)
+    spec = EngineSpec(threads=config.threads, max_batch=bundle.info.max_batch, plan=plan)
+    engines = [open_engine(bundle.info.engine, bundle.graph, spec)]
+    if bundle.info.engine != config.fallback == REFERENCE:
+        engines.append(open_reference(bundle.info.engine, bundle.graph, spec))
+    with ExitStack() as stack:
+        yield _first_that_works(bundle, engines, stack)
+
+
+def _first_that_works(bundle: Bundle, engines: Sequence[Engine], stack: ExitStack) -> Engine:
+    """Return the first engine that opens and gives the golden embeddings, held by `stack`."""
+    refused = ""
+    for number, engine in enumerate(engines):
+        with ExitStack() as trial:
+            try:
+                trial.enter_context(engine)
+                _refuse_other_embeddings(bundle, engine)
+            except ShelfedgeError as error:
+                if number == len(engines) - 1:
+                    raise
+                refused = str(error)
+                continue
+            engine.degraded = refused
+            stack.enter_context(trial.pop_all())
+            return engine
+    raise AssertionError("no engine was given")
 
 
 def _refuse_other_embeddings(bundle: Bundle, engine: Engine) -> None:

@@ -1,7 +1,8 @@
-"""What `edge-build` leaves for `edge-calibrate`: a sealed folder with the quantised graph and what is known about it.
+"""What `edge-build` leaves for `edge-calibrate`: a sealed folder with two quantised graphs and what is known of each.
 
-The graph takes uint8 (N, H, W, 3) BGR crops as input `images` and returns float32 (N, F) as output `features`, rows of
-unit length: colour order, normalisation and layout are inside it, so only the resize is left to the caller.
+One is for CPUs, one for TensorRT; the engine that the build is for says which is used. Each takes uint8 (N, H, W, 3)
+BGR crops as input `images` and returns float32 (N, F) as output `features`, rows of unit length: colour order,
+normalisation and layout are inside it, so only the resize is left to the caller.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from msgspec import Meta, Struct
 from edge.errors import BundleError
 from edge.sealed import open_sealed, write_sealed
 
-__all__ = ["GRAPH", "KIND", "TRT_GRAPH", "BuildFolder", "BuildInfo", "InputSpec", "read_build", "write_build"]
+__all__ = ["GRAPH", "GRAPHS", "KIND", "TRT_GRAPH", "BuildFolder", "BuildInfo", "InputSpec", "read_build", "write_build"]
 
 KIND, SCHEMA = "build", 1
 GRAPH, TRT_GRAPH = "model.cpu.onnx", "model.trt.onnx"
+GRAPHS = {"onnxruntime": GRAPH, "tensorrt": TRT_GRAPH}  # what each engine runs
 
 
 class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,7 +54,7 @@ class BuildInfo(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class BuildFolder:
-    """A verified build: its id, its folder, its information and the path of its graph."""
+    """A verified build: its id, its folder, its information and the graph that its engine runs."""
 
     id: str
     path: Path
@@ -62,7 +64,7 @@ class BuildFolder:
 
 @contextmanager
 def write_build(path: Path, content: dict[str, Any]) -> Iterator[Path]:
-    """Yield a folder to put GRAPH into and seal it; `content` (of BuildInfo) may be filled inside the block."""
+    """Yield a folder to put the graphs into and seal it; `content` (of BuildInfo) may be filled inside the block."""
     with write_sealed(path, KIND, SCHEMA, content) as staging:
         yield staging
 
@@ -74,4 +76,6 @@ def read_build(path: Path) -> BuildFolder:
         info = msgspec.convert(dict(sealed.content), BuildInfo)
     except msgspec.ValidationError as error:
         raise BundleError(f"{path}: build of another version ({error}); run edge-build again") from None
-    return BuildFolder(sealed.id, path, info, sealed.file(GRAPH))
+    if info.engine not in GRAPHS:
+        raise BundleError(f"{path}: for the engine {info.engine}, expected {' or '.join(GRAPHS)}; run edge-build again")
+    return BuildFolder(sealed.id, path, info, sealed.file(GRAPHS[info.engine]))

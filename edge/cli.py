@@ -25,12 +25,14 @@ from edge.capture.address import parse_source
 from edge.capture.backoff import Backoff
 from edge.capture.stills import SUFFIXES, read_still
 from edge.command import Parser, run, whole_number
-from edge.config import MAX_THREADS, DaemonConfig, load_daemon_config
+from edge.config import MAX_THREADS, DaemonConfig, EngineConfig, load_daemon_config
 from edge.daemon import Daemon, Outgoing, Sender, Stream
+from edge.engines import REFERENCE
 from edge.errors import GateError, InputError
 from edge.health import Health
 from edge.metrics import MetricsServer
 from edge.pipeline import Pipeline
+from edge.ports import Engine
 from edge.publish.zmq_pub import ZmqPublisher
 from edge.replay.play import compare
 from edge.replay.record import Recorder, read_session
@@ -79,10 +81,11 @@ def _daemon(argv: Sequence[str]) -> int:
     bundle = read_bundle(Path(config.bundle))
     if arguments.check:
         with ExitStack() as stack:
-            stack.enter_context(engine_of(bundle, config.engine.threads))
+            engine = stack.enter_context(engine_of(bundle, config.engine))
             for camera in config.cameras:
                 stack.enter_context(locator_of(camera.locate, config.engine.threads))
         what = f"{bundle.info.classes} products, engine {bundle.info.engine}"
+        _warn_degraded("edge-daemon", engine)
         print(f"ok: {arguments.config}, bundle {bundle.id}: {what}")
         return 0
     with _stop_on_signals() as stop, ExitStack() as stack:
@@ -107,11 +110,14 @@ def _run(
     # Cameras open while the engine loads: each is a process of its own.
     for source in sources:
         stack.enter_context(source)
-    engine = stack.enter_context(engine_of(bundle, config.engine.threads))
+    engine = stack.enter_context(engine_of(bundle, config.engine))
     streams = [
         Stream(source, stack.enter_context(locator_of(camera.locate, config.engine.threads)), Backoff(seed=number))
         for number, (source, camera) in enumerate(zip(sources, config.cameras, strict=True))
     ]
+    health.degraded = engine.degraded
+    if engine.degraded:
+        log.warning("degraded, the engine's reference on the CPU decides: %s", engine.degraded)
     origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
     outgoing = Outgoing(bundle, origin, health, Sender(publisher, config.publish.format), recorder)
     log.info("running: device %s, bundle %s, epoch %s", config.device_id, bundle.id, origin.epoch)
@@ -144,7 +150,8 @@ def _classify(argv: Sequence[str]) -> int:
     bundle = read_bundle(arguments.bundle)
     paths = [path for given in arguments.images for path in _pictures(given)]
     _refuse_overwriting(arguments.out, paths)
-    with whole_file(arguments.out) as out, engine_of(bundle, arguments.threads) as engine:
+    with whole_file(arguments.out) as out, engine_of(bundle, _here(arguments.threads)) as engine:
+        _warn_degraded("edge-classify", engine)
         pipeline = Pipeline(bundle, engine)
         decided = sum(_decide_still(path, pipeline, out) for path in _shown(paths))
         if not decided:
@@ -222,7 +229,8 @@ def _replay(argv: Sequence[str]) -> int:
         found = f"bundle {bundle.id}, recorded with {session.bundle_id}"
         raise InputError(f"{session.bundle}: {found}; give --bundle to compare with another")
     with ExitStack() as stack:
-        engine = stack.enter_context(engine_of(bundle, session.threads))
+        engine = stack.enter_context(engine_of(bundle, _here(session.threads)))
+        _warn_degraded("edge-replay", engine)
         locators = {c.id: stack.enter_context(locator_of(c.locate, session.threads)) for c in session.cameras}
         result = compare(arguments.recording, Pipeline(bundle, engine), locators)
     for difference in result.first:
@@ -231,6 +239,16 @@ def _replay(argv: Sequence[str]) -> int:
     if result.different:
         raise GateError(f"{result.different} of {result.compared} decisions differ, expected none")
     return 0
+
+
+def _here(threads: int) -> EngineConfig:
+    """Return how an engine runs for a person at a desk: on the CPU where it must, and saying so."""
+    return EngineConfig(threads=threads, fallback=REFERENCE)
+
+
+def _warn_degraded(command: str, engine: Engine) -> None:
+    if engine.degraded:
+        print(f"{command}: warning: the engine's reference on the CPU decides: {engine.degraded}", file=sys.stderr)
 
 
 @contextmanager

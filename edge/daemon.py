@@ -264,4 +264,5 @@ class Outgoing:
             verify_set=decision.verify_set,
             reasons=tuple(reason.value for reason in decision.reasons),
             latency_ms=latency_ms,
+            degraded=bool(self._health.degraded),
         )

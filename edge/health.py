@@ -23,9 +23,13 @@ LATENCY_BUCKETS_MS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 @dataclass(slots=True)
 class Health:
-    """Counters since the start. All fields only grow, except the windows."""
+    """Counters since the start. All numbers only grow, except the windows.
+
+    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's.
+    """
 
     started_ns: int
+    degraded: str = ""
     frames: int = 0
     decisions: int = 0
     publish_dropped: int = 0
@@ -83,6 +87,7 @@ class Health:
                 )
                 for camera in cameras
             ),
+            degraded=self.degraded,
         )
 
 

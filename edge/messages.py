@@ -80,7 +80,10 @@ class Candidate(_Message, frozen=True):
 
 
 class DecisionMessage(_Message, frozen=True, tag_field="type", tag="decision"):
-    """One decision about one region of one frame. `confidence` in [0, 1]; `ood_score` higher is stranger."""
+    """One decision about one region of one frame. `confidence` in [0, 1]; `ood_score` higher is stranger.
+
+    `degraded`: it was made by an engine that stands in for the bundle's; the heartbeat says why.
+    """
 
     schema: int
     decision_id: str
@@ -102,6 +105,7 @@ class DecisionMessage(_Message, frozen=True, tag_field="type", tag="decision"):
     verify_set: tuple[str, ...]
     reasons: tuple[str, ...]
     latency_ms: float
+    degraded: bool = False
 
 
 class CameraHealth(_Message, frozen=True):
@@ -115,7 +119,10 @@ class CameraHealth(_Message, frozen=True):
 
 
 class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
-    """The heartbeat. `routes` counts decisions since the start; latencies are of the last 1,000 decisions."""
+    """The heartbeat. `routes` counts decisions since the start; latencies are of the last 1,000 decisions.
+
+    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's.
+    """
 
     schema: int
     device_id: str
@@ -131,6 +138,7 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     resident_mib: float
     publish_dropped: int
     cameras: tuple[CameraHealth, ...]
+    degraded: str = ""
 
 
 Message: TypeAlias = DecisionMessage | HealthMessage

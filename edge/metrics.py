@@ -66,6 +66,9 @@ class _HealthCollector(Collector):
         info.add_metric([self._bundle_id], 1)
         yield info
         yield GaugeMetricFamily(
+            "edge_degraded", "1 while another engine than the bundle's decides", float(bool(health.degraded))
+        )
+        yield GaugeMetricFamily(
             "edge_resident_bytes", "Resident memory of the main process", resident_mib() * (1 << 20)
         )
         dropped = CounterMetricFamily("edge_messages_dropped", "Messages or recordings dropped", labels=["kind"])

@@ -104,8 +104,11 @@ class Locator(ABC):
 class Engine(_Resource):
     """An embedding network: uint8 crops in, unit vectors out.
 
-    `input_height_px`, `input_width_px`, `dimension` and `max_batch` are known once the engine is open.
+    `input_height_px`, `input_width_px`, `dimension` and `max_batch` are known once the engine is open. `degraded` says
+    why this engine stands in for the one that was asked for, and is empty where it is that one.
     """
+
+    degraded: str = ""
 
     input_height_px: int
     input_width_px: int

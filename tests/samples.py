@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edge.build_folder import InputSpec
 from edge.bundle import ENGINE_GRAPH, BundleInfo, Golden, Rules, read_bundle, write_bundle, write_parameters
 from edge.engine_row import split_rows
-from edge.engines import EngineSpec, open_engine
+from edge.engines import EngineSpec, open_reference
 from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, PrototypeTable, QualityLimits
 from edge.types import Image
 
@@ -91,10 +91,12 @@ def rules(count: int) -> Rules:
     return Rules(confidence, cuts, OodModel("max_cosine", 0.5, 0.05), QualityLimits(16, 5.0))
 
 
-def write_sample_bundle(path: Path, count: int = 6, changed_rules: Rules | None = None, **info: object) -> Path:
-    """Write a bundle of `count` products, one prototype each, made by the very engine that runs."""
+def write_sample_bundle(
+    path: Path, count: int = 6, changed_rules: Rules | None = None, engine: str = "onnxruntime"
+) -> Path:
+    """Write a bundle of `count` products, one prototype each, made by the very engine that runs, or its reference."""
     content = BundleInfo(
-        engine="onnxruntime",
+        engine=engine,
         backbone="colours",
         build_id="0" * 16,
         input=InputSpec(height_px=SIDE_PX, width_px=SIDE_PX, resize="stretch"),
@@ -106,8 +108,8 @@ def write_sample_bundle(path: Path, count: int = 6, changed_rules: Rules | None 
     crops = np.stack([product(number, SIDE_PX, SIDE_PX) for number in range(count)])
     with write_bundle(path, content) as folder:
         graph = colour_graph(folder / ENGINE_GRAPH)
-        with open_engine("onnxruntime", graph, EngineSpec(threads=1, max_batch=count)) as engine:
-            rows = engine.embed(crops)
+        with open_reference(engine, graph, EngineSpec(threads=1, max_batch=count)) as reference:
+            rows = reference.embed(crops)
         embeddings = split_rows(rows)[0]
         scale = float(np.abs(embeddings).max()) / 127
         table = PrototypeTable(np.round(embeddings / scale).astype(np.int8), scale, np.arange(count, dtype=np.int32))

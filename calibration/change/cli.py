@@ -26,6 +26,8 @@ from calibration.report.screen import Screen
 from edge.assembly import engine_of
 from edge.bundle import KIND, Bundle, Change, read_bundle
 from edge.command import Parser, whole_number
+from edge.config import EngineConfig
+from edge.engines import REFERENCE
 from edge.errors import InputError
 from edge.parameters import ClassInfo
 from edge.sealed import refuse_foreign
@@ -64,7 +66,7 @@ def _enrol(argv: Sequence[str]) -> int:
     photos, others = photos_in(arguments.images, info.sku)
     with Screen() as screen:
         screen.step("engine")
-        with engine_of(bundle, arguments.threads) as engine:
+        with engine_of(bundle, EngineConfig(threads=arguments.threads, fallback=REFERENCE)) as engine:
             scratch = arguments.out.absolute().parent
             embedded = photos_of(photos, bundle, engine, (scratch, arguments.threads), screen.count)
             screen.step("enrol")

@@ -30,7 +30,7 @@ from calibration.space.table import centroids
 from edge import command
 from edge.bundle import Bundle, read_bundle
 from edge.device import DeviceConfig, load_device_config
-from edge.engines import EngineSpec, open_engine
+from edge.engines import EngineSpec, open_reference
 from edge.errors import CatalogueError
 from edge.sealed import refuse_foreign, write_sealed
 
@@ -96,7 +96,7 @@ def _values(bundle: Bundle, shop: Workshop, device: DeviceConfig | None, seed: i
     advance = screen.count("rehearse", rehearsals())
     found = study(material, families, space, bundle.info.input, settings, advance)
     screen.step("forecast")
-    with open_engine(bundle.info.engine, bundle.graph, EngineSpec(max_batch=bundle.info.max_batch)) as engine:
+    with open_reference(bundle.info.engine, bundle.graph, EngineSpec(max_batch=bundle.info.max_batch)) as engine:
         present = present_from_bundle(bundle, engine, shop.head, shop.rows, material, settings)
     further = [ahead(found, factor, present.outcome, seed) for factor in FACTORS]
     counts = {found.products, *(part.trial.products for part in found.parts), *(one.products for one in further)}

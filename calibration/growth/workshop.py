@@ -26,7 +26,7 @@ from calibration.rules.groups import Targets
 from calibration.space.head import Head, Rows
 from calibration.space.head_graph import cut_head
 from edge.bundle import ENGINE_GRAPH, Bundle
-from edge.engines import EngineSpec, open_engine
+from edge.engines import EngineSpec, open_reference
 from edge.errors import CatalogueError
 
 __all__ = ["Place", "Workshop", "check_products", "joint_catalogue", "only", "settings_of", "workshop"]
@@ -63,7 +63,7 @@ def workshop(bundle: Bundle, catalogue: Catalogue, place: Place, screen: Screen)
         spec = EngineSpec(threads=place.threads, max_batch=bundle.info.max_batch)
         with (
             FeatureStore(place.cache, place.scratch, bundle.info.build_id, len(head.mean)) as store,
-            open_engine(bundle.info.engine, Path(folder) / ENGINE_GRAPH, spec) as engine,
+            open_reference(bundle.info.engine, Path(folder) / ENGINE_GRAPH, spec) as engine,
         ):
             advance = screen.count("embed", len(photos.photos))
             embedded = embed_photos(engine, bundle.info.input, store, photos, place.threads, advance)

@@ -32,7 +32,7 @@ from calibration.report.evaluate import decide
 from calibration.report.screen import Screen
 from edge.bundle import Bundle
 from edge.engine_row import split_rows
-from edge.engines import EngineSpec, open_engine
+from edge.engines import EngineSpec, open_reference
 from edge.errors import BundleError, InputError
 from edge.pipeline import Pipeline
 from edge.types import Decision, Embeddings, EngineRows
@@ -100,7 +100,7 @@ def gather(bundle: Bundle, catalogue: Catalogue, options: Options, screen: Scree
     photos = fingerprint(catalogue.photos, options.threads, screen.count("read", len(catalogue.photos)))
     spec = EngineSpec(threads=options.threads, max_batch=bundle.info.max_batch)
     store = FeatureStore(options.cache, options.scratch, bundle.id, bundle.info.dimension + 1)
-    with store, open_engine(bundle.info.engine, bundle.graph, spec) as engine:
+    with store, open_reference(bundle.info.engine, bundle.graph, spec) as engine:
         advance = screen.count("embed", len(photos.photos))
         embedded = embed_photos(engine, bundle.info.input, store, photos, options.threads, advance)
         material = material_from_embedded(catalogue, embedded, options.seed)

@@ -57,7 +57,7 @@ def _main(argv: Sequence[str]) -> int:
 
     import edge.daemon  # noqa: F401, PLC0415
     from edge.bundle import read_bundle  # noqa: PLC0415
-    from edge.engines import EngineSpec, open_engine  # noqa: PLC0415
+    from edge.engines import EngineSpec, open_reference  # noqa: PLC0415
     from edge.pipeline import Pipeline  # noqa: PLC0415
 
     process = psutil.Process()
@@ -66,7 +66,7 @@ def _main(argv: Sequence[str]) -> int:
     crops = bundle.golden.crops
     images = [crops[i % len(crops)] for i in range(bundle.info.max_batch)] if len(crops) else []
     steps.append(process.memory_info().rss)
-    with open_engine(bundle.info.engine, bundle.graph, EngineSpec(max_batch=bundle.info.max_batch)) as engine:
+    with open_reference(bundle.info.engine, bundle.graph, EngineSpec(max_batch=bundle.info.max_batch)) as engine:
         steps.append(process.memory_info().rss)
         pipeline = Pipeline(bundle, engine)
         for _ in range(ROUNDS):

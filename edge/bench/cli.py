@@ -135,7 +135,7 @@ def _pipeline(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Fi
     images = sample_frames(config.cameras[0])
     frames: int = arguments.frames
     with ExitStack() as stack:
-        engine = stack.enter_context(engine_of(bundle, config.engine.threads))
+        engine = stack.enter_context(engine_of(bundle, config.engine))
         rounds = _throughput(config, (bundle, engine, images), frames, arguments.rounds)
         locator = stack.enter_context(locator_of(config.cameras[0].locate, config.engine.threads))
         paced, interval_ns = _latency(Parts(bundle, engine, locator, config.publish), images, frames)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -14,9 +14,10 @@ from typing import cast
 from edge.errors import BundleError
 from edge.ports import Engine
 
-__all__ = ["ENGINES", "EngineSpec", "open_engine"]
+__all__ = ["ENGINES", "REFERENCE", "EngineSpec", "open_engine", "open_reference"]
 
-ENGINES = {"onnxruntime": "edge.engines.ort:OrtEngine"}
+ENGINES = {"onnxruntime": "edge.engines.ort:OrtEngine", "tensorrt": "edge.engines.trt:TensorRtEngine"}
+REFERENCE = "onnxruntime"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,23 @@ class EngineSpec:
     """How an engine runs. `threads` are CPU threads of one inference; `max_batch` crops go in at once at most.
 
     `as_written` keeps quantised operators in float between their Q/DQ pairs, as the graph says: slow, and the numerical
-    reference of engines that sum without saturating.
+    reference of engines that sum without saturating. `plan` is the folder of the compiled engine (TensorRT).
     """
 
     threads: int = 1
     max_batch: int = 8
     as_written: bool = False
+    plan: Path | None = None
+
+
+def open_reference(kind: str, graph: Path, spec: EngineSpec) -> Engine:
+    """Return the engine that computes on any CPU what `kind` computes on its own hardware, up to rounding.
+
+    ONNX Runtime is its own; a graph for TensorRT is run by ONNX Runtime as it is written. Raises as `open_engine`.
+    """
+    if kind not in ENGINES:
+        return open_engine(kind, graph, spec)
+    return open_engine(REFERENCE, graph, replace(spec, as_written=kind != REFERENCE))
 
 
 def open_engine(kind: str, graph: Path, spec: EngineSpec) -> Engine:

@@ -58,6 +58,8 @@ def _title(view: View, endpoint: str) -> RenderableType:
         right = Text(f"silent for {_duration(view.heard_ago_s)} ", style="bold red")
     else:
         right = Text("live", style="bold green").append(f"  up {_duration(view.uptime_s)} ", style="default")
+    if view.degraded:
+        right = Text("degraded  ", style="bold yellow").append(right)
     grid.add_row(left, right)
     return grid
 

@@ -71,7 +71,8 @@ class CameraRow:
 class View:
     """Everything a screen shows. Figures that only a heartbeat tells are None before the first one.
 
-    Of several devices rates, memory and counts are sums, and latencies those of the slowest.
+    Of several devices rates, memory and counts are sums, and latencies those of the slowest; `degraded` is what the
+    first one says that is.
     """
 
     devices: tuple[str, ...]
@@ -89,6 +90,7 @@ class View:
     restarts: int
     malformed: int
     last_malformed: str
+    degraded: str
     cameras: tuple[CameraRow, ...]
     newest: tuple[Row, ...]
 
@@ -158,6 +160,7 @@ class WatchState:
             restarts=self.restarts,
             malformed=self.malformed,
             last_malformed=self._last_malformed,
+            degraded=next((_plain(beat.degraded) for beat in beats if beat.degraded), ""),
             cameras=tuple(_camera(camera) for beat in beats for camera in beat.cameras)[:KEPT_CAMERAS],
             newest=tuple(reversed(self._newest)),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from vendor import fake_gpu
 
 from edge.engines import EngineSpec, open_engine
 from edge.engines.fake import FakeEngine, Faults
@@ -54,21 +56,29 @@ def _graph(path: Path, poison: bool = False) -> Path:
     return path
 
 
-@pytest.fixture(params=["onnxruntime", "fake"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+ADAPTERS = ["onnxruntime", "tensorrt", "fake"]  # tensorrt: on a GPU that is not there (vendor.fake_gpu)
+
+
+@pytest.fixture(params=ADAPTERS)
+def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     if request.param == "fake":
         return lambda: FakeEngine(SIDE_PX, MAX_BATCH)
-    graph = _graph(tmp_path / "graph.onnx")
-    return lambda: open_engine("onnxruntime", graph, EngineSpec(max_batch=MAX_BATCH))
+    return _opener(request.param, _graph(tmp_path / "graph.onnx"), monkeypatch)
 
 
-@pytest.fixture(params=["onnxruntime", "fake"])
-def poisoned(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+@pytest.fixture(params=ADAPTERS)
+def poisoned(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     """An engine that returns NaN for the second of the crops below."""
     if request.param == "fake":
         return lambda: FakeEngine(SIDE_PX, MAX_BATCH, Faults(nan_rows=[1]))
-    graph = _graph(tmp_path / "graph.onnx", poison=True)
-    return lambda: open_engine("onnxruntime", graph, EngineSpec(max_batch=MAX_BATCH))
+    return _opener(request.param, _graph(tmp_path / "graph.onnx", poison=True), monkeypatch)
+
+
+def _opener(kind: str, graph: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
+    spec = EngineSpec(max_batch=MAX_BATCH)
+    if kind == "tensorrt":
+        spec = replace(spec, plan=fake_gpu.install(monkeypatch, graph, MAX_BATCH))
+    return lambda: open_engine(kind, graph, spec)
 
 
 def _crops(count: int, seed: int = 0) -> NDArray[np.uint8]:

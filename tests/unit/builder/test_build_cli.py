@@ -172,7 +172,6 @@ def _nothing(place: Path) -> None:
         (_no_photos, [], "no photos"),
         (_damaged_photos, [], "5 readable photos of 30, expected at least 8"),
         (_foreign_out, [], "exists and is not a build"),
-        (_nothing, ["--engine", "tensorrt"], "not in this version"),
         (_nothing, ["--taps", "b4_add,nowhere"], "no tensor is called 'nowhere'"),
         (_nothing, ["--device", "absent.yaml"], "no such file"),
         (_nothing, ["--images", "absent"], "not a folder"),
@@ -237,4 +236,4 @@ def test_what_was_left_out_is_said(place: Path, capsys: Capture) -> None:
     assert "18 photos cannot be read and were left out" in error
     assert "and 13 more" in error
     assert "12 photos are too few to hold some out" in error
-    assert "runs tensorrt best; this build runs on onnxruntime" in error
+    assert "runs tensorrt best; this build is for onnxruntime" in error

@@ -18,6 +18,7 @@ from calibration.change.status import removed, retired
 from calibration.cli import calibrate
 from edge.assembly import engine_of
 from edge.bundle import Bundle, Change, read_bundle
+from edge.config import EngineConfig
 from edge.errors import BundleError
 from edge.pipeline import Pipeline
 from edge.types import Decision, Reason, Route
@@ -62,7 +63,7 @@ def enrol(sku: str, bundle: Path, out: Path, images: Path, *more: object) -> int
 
 def decide(path: Path, images: Sequence[np.ndarray]) -> list[Decision]:
     found = read_bundle(path, "onnxruntime")
-    with engine_of(found, threads=1) as engine:  # the golden crops are checked in here
+    with engine_of(found, EngineConfig()) as engine:  # the golden crops are checked in here
         return Pipeline(found, engine).decide(images)
 
 

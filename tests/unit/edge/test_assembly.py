@@ -11,21 +11,21 @@ import samples
 
 from edge.assembly import engine_of, locator_of
 from edge.bundle import Golden
-from edge.config import Detector
+from edge.config import Detector, EngineConfig
 from edge.errors import BundleError, EngineError, ModelError
 from edge.pipeline import Pipeline
 
 
 def test_the_engine_that_made_the_bundle_may_decide(tmp_path: Path) -> None:
     bundle = samples.sample_bundle(tmp_path / "b")
-    with engine_of(bundle, 1) as engine:
+    with engine_of(bundle, EngineConfig()) as engine:
         assert Pipeline(bundle, engine).decide([samples.product(3)])[0].sku == "sku-003"
 
 
 def test_an_engine_that_computes_something_else_may_not(tmp_path: Path) -> None:
     bundle = samples.sample_bundle(tmp_path / "b")
     other = replace(bundle, golden=Golden(bundle.golden.crops, bundle.golden.rows[::-1].copy()))
-    with pytest.raises(EngineError, match="a golden crop comes out with cosine"), engine_of(other, 1):
+    with pytest.raises(EngineError, match="a golden crop comes out with cosine"), engine_of(other, EngineConfig()):
         pass
 
 
@@ -35,7 +35,7 @@ def test_a_graph_of_another_dimension_is_refused(tmp_path: Path) -> None:
     info = type(bundle.info)(**{f: getattr(bundle.info, f) for f in bundle.info.__struct_fields__} | {"dimension": 7})
     with (
         pytest.raises(BundleError, match="height, width and values a crop are"),
-        engine_of(replace(other, info=info), 1),
+        engine_of(replace(other, info=info), EngineConfig()),
     ):
         pass
 
@@ -44,13 +44,16 @@ def test_an_engine_that_is_not_in_this_version_is_named_with_the_bundle(tmp_path
     bundle = samples.sample_bundle(tmp_path / "b")
     info = type(bundle.info)(**{f: getattr(bundle.info, f) for f in bundle.info.__struct_fields__} | {"engine": "trt"})
     with pytest.raises(BundleError, match="b: made for the engine trt, this version has onnxruntime"):
-        engine_of(replace(bundle, info=info), 1).__enter__()
+        engine_of(replace(bundle, info=info), EngineConfig()).__enter__()
 
 
 def test_an_unknown_detector_of_strangers_is_refused(tmp_path: Path) -> None:
     bundle = samples.sample_bundle(tmp_path / "b")
     other = replace(bundle, rules=replace(bundle.rules, ood=replace(bundle.rules.ood, method="magic")))
-    with engine_of(bundle, 1) as engine, pytest.raises(BundleError, match="'magic', expected one of energy"):
+    with (
+        engine_of(bundle, EngineConfig()) as engine,
+        pytest.raises(BundleError, match="'magic', expected one of energy"),
+    ):
         Pipeline(other, engine)
 
 

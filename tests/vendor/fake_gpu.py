@@ -1,0 +1,459 @@
+"""A GPU that is not there: TensorRT and pycuda as far as our code may use them, computing with ONNX Runtime.
+
+`TensorRt(version)` has the names of that version's bindings and no other (tensorrt_names.json, read off the real ones),
+so code that touches a name which a version lacks fails here. `Cuda` counts what is allocated, keeps device memory apart
+from host memory, works only in a thread whose context is current, and does what a stream was told when somebody waits
+for it, not before. Neither says anything about speed, memory or the numbers of a real GPU.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+import edge.engines.trt as adapter
+from builder.trt_engine import Order, compile_graph
+from edge.engines.cuda import Gpu
+from edge.engines.plan import PLAN, graph_sha256, write_plan
+
+NAMES: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("tensorrt_names.json").read_text())
+VERSIONS = tuple(NAMES)
+MIB = 1 << 20
+ORIN = Gpu(name="Orin", sm=87, driver="12.6", free_mib=3072, total_mib=7168)
+NEEDED_WORKSPACE = 8 * MIB  # of every network here
+
+
+def install(patch: pytest.MonkeyPatch, graph: Path, max_batch: int, version: str = "10.3") -> Path:
+    """Put the GPU and one version of TensorRT in place; return the plan of a graph, sealed beside it."""
+    cuda = Cuda()
+    trt = TensorRt(version, cuda)
+    put(patch, trt, cuda)
+    plan = graph.with_suffix(".plan")
+    made = compile_graph(trt, graph.read_bytes(), Order(max_batch, 1, 64), lambda *_: True)
+    content = {"graph_sha256": graph_sha256(graph), "tensorrt": trt.__version__, "sm": ORIN.sm, "gpu": ORIN.name}
+    with write_plan(plan, {**content, "max_batch": max_batch, "workspace_mib": 64, "seconds": 1.0}) as folder:
+        (folder / PLAN).write_bytes(made.plan)
+    return plan
+
+
+def put(patch: pytest.MonkeyPatch, trt: TensorRt, cuda: Cuda, gpu: Callable[[], Gpu] = lambda: ORIN) -> None:
+    """Let the adapter find these in the place of the real packages and the real GPU."""
+    patch.setitem(sys.modules, "tensorrt", trt)  # type: ignore[arg-type]
+    patch.setitem(sys.modules, "pycuda.driver", cuda)  # type: ignore[arg-type]
+    patch.setattr(adapter, "find_gpu", gpu)
+
+
+class Guard:
+    """Lets through the attributes that a class of one version has."""
+
+    def __init__(self, names: set[str], target: Any, what: str) -> None:
+        self.__dict__.update(_names=names, _target=target, _what=what)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._names:
+            raise AttributeError(f"{self._what} has no {name}")
+        return getattr(self._target, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self._names:
+            raise AttributeError(f"{self._what} has no {name}")
+        setattr(self._target, name, value)
+
+
+class Cuda:
+    """`pycuda.driver`. `counts` says how often memory, streams and events were made and given back."""
+
+    def __init__(self, memory_mib: int = 1024) -> None:
+        self.counts: Counter[str] = Counter()
+        self.free_bytes = memory_mib * MIB
+        self.memory: dict[int, NDArray[np.uint8]] = {}
+        self.streams: dict[int, list[Callable[[], None]]] = {}
+        self.event_flags = SimpleNamespace(BLOCKING_SYNC=1, DISABLE_TIMING=2)
+        self._current = threading.local()
+        self._addresses = itertools.count(0x1000, 0x1000)
+        cuda = self
+
+        class Context:
+            def push(self) -> None:
+                cuda._stack().append(self)
+
+            @staticmethod
+            def pop() -> None:
+                cuda._stack().pop()
+
+            def detach(self) -> None:
+                cuda.counts["detached"] += 1
+
+        class Device:
+            def __init__(self, number: int) -> None:
+                assert number == 0
+
+            def retain_primary_context(self) -> Context:
+                cuda.counts["contexts"] += 1
+                return Context()
+
+        class Stream:
+            def __init__(self) -> None:
+                cuda.need_context("streams")
+                self.handle = next(cuda._addresses)
+                cuda.streams[self.handle] = []
+
+        class Event:
+            def __init__(self, flags: int) -> None:
+                cuda.need_context("events")
+                self.flags = flags
+                self._stream: Stream | None = None
+
+            def record(self, stream: Stream) -> None:
+                self._stream = stream
+
+            def synchronize(self) -> None:
+                cuda.need_context()
+                assert self._stream is not None
+                queue = cuda.streams[self._stream.handle]
+                while queue:
+                    queue.pop(0)()
+
+        self.Context, self.Device, self.Stream, self.Event = Context, Device, Stream, Event
+
+    def _stack(self) -> list[Any]:
+        if not hasattr(self._current, "stack"):
+            self._current.stack = []
+        stack: list[Any] = self._current.stack
+        return stack
+
+    def need_context(self, made: str = "") -> None:
+        if not self._stack():
+            raise RuntimeError("invalid device context")
+        if made:
+            self.counts[made] += 1
+
+    def init(self) -> None:
+        self.counts["inits"] += 1
+
+    def take(self, size: int) -> int:
+        """Return the address of new device memory."""
+        self.need_context()
+        if size > self.free_bytes:
+            raise MemoryError("cuMemAlloc failed: out of memory")
+        self.free_bytes -= size
+        address = next(self._addresses)
+        self.memory[address] = np.zeros(size, np.uint8)
+        return address
+
+    def give_back(self, address: int) -> None:
+        self.free_bytes += self.memory.pop(address).nbytes
+
+    def mem_alloc(self, size: int) -> Any:
+        address = self.take(size)
+        self.counts["device memory"] += 1
+        cuda = self
+
+        class Allocation:
+            def __int__(self) -> int:
+                return address
+
+            def free(self) -> None:
+                cuda.need_context("freed")
+                cuda.give_back(address)
+
+        return Allocation()
+
+    def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        self.need_context("pinned memory")
+        return np.full(shape, 77, dtype)
+
+    def memcpy_htod_async(self, target: Any, source: NDArray[Any], stream: Any) -> None:
+        self.need_context()
+        assert source.flags.c_contiguous
+        where = self.memory[int(target)]
+
+        def copy() -> None:
+            where[: source.nbytes] = source.reshape(-1).view(np.uint8)
+
+        self.streams[stream.handle].append(copy)
+
+    def memcpy_dtoh_async(self, target: NDArray[Any], source: Any, stream: Any) -> None:
+        self.need_context()
+        assert target.flags.c_contiguous
+        where = self.memory[int(source)]
+
+        def copy() -> None:
+            target.reshape(-1).view(np.uint8)[:] = where[: target.nbytes]
+
+        self.streams[stream.handle].append(copy)
+
+
+class TensorRt:
+    """The module `tensorrt` of one version. `cuda` is where its engines run; `faults` are the calls that fail."""
+
+    def __init__(self, version: str, cuda: Cuda, faults: frozenset[str] = frozenset()) -> None:
+        self.__version__ = f"{version}.0" if version[0].isdigit() else "1.7.1"
+        self.faults = faults
+        self._cuda = cuda
+        self._version = version
+        names = NAMES[version]
+        for name in ("BuilderFlag", "NetworkDefinitionCreationFlag", "MemoryPoolType", "TensorIOMode", "DataType"):
+            setattr(self, name, self._enum(name))
+        self.ProfilingVerbosity = self._enum("ProfilingVerbosity")
+        if "ComputeCapability" in names:
+            self.ComputeCapability = self._enum("ComputeCapability")
+
+        class ILogger:
+            INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
+
+            def __init__(self) -> None:
+                self.is_ready = True
+
+            def log(self, severity: int, message: str) -> None:
+                raise NotImplementedError
+
+        self.ILogger = ILogger
+        if "IProgressMonitor" in names:
+            self.IProgressMonitor = type("IProgressMonitor", (), {"__init__": lambda _: None})
+
+    def guard(self, kind: str, target: Any) -> Any:
+        return Guard(set(NAMES[self._version][kind].split()), target, f"{kind} of TensorRT {self._version}")
+
+    def _enum(self, kind: str) -> Any:
+        members = {n: i for i, n in enumerate(NAMES[self._version][kind].split()) if n.isupper() or n[:1].isupper()}
+        return SimpleNamespace(**members)
+
+    def Builder(self, logger: Any) -> Any:  # noqa: N802  # the vendor's name
+        assert logger.is_ready
+        return self.guard("Builder", _Builder(self, logger))
+
+    def OnnxParser(self, network: Any, logger: Any) -> Any:  # noqa: N802  # the vendor's name
+        return self.guard("OnnxParser", _Parser(self, network, logger))
+
+    def Runtime(self, logger: Any) -> Any:  # noqa: N802  # the vendor's name
+        return self.guard("Runtime", _Runtime(self, logger))
+
+
+class _Builder:
+    def __init__(self, trt: TensorRt, logger: Any) -> None:
+        self._trt, self._logger = trt, logger
+
+    def create_network(self, flags: int) -> Any:
+        explicit = getattr(self._trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
+        assert flags == (0 if explicit is None else 1 << explicit), (
+            "a free batch needs EXPLICIT_BATCH where there is one"
+        )
+        return self._trt.guard("INetworkDefinition", _Network(self._trt))
+
+    def create_builder_config(self) -> Any:
+        return self._trt.guard("IBuilderConfig", _Config(self._trt))
+
+    def create_optimization_profile(self) -> Any:
+        return self._trt.guard("IOptimizationProfile", _Profile())
+
+    def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
+        inner, given = config._target, network._target
+        assert not hasattr(self._trt.BuilderFlag, "INT8") or self._trt.BuilderFlag.INT8 in inner.flags
+        if inner.workspace < NEEDED_WORKSPACE:
+            self._logger.log(self._trt.ILogger.ERROR, "no tactics to implement the operation within workspace limit")
+            return None
+        monitor = inner.progress_monitor
+        if monitor is not None:
+            monitor.phase_start("Building Engine", None, 2)
+            monitor.phase_start("Tactics", "Building Engine", 5)
+            assert all(monitor.step_complete("Tactics", step) for step in range(5))
+            monitor.phase_finish("Tactics")
+            monitor.phase_finish("Building Engine")
+        inner.cache.timings += 1
+        header = json.dumps({"batches": [shape[0] for shape in inner.profile.shapes]}).encode()
+        return b"plan " + header + b"\n" + given.graph
+
+
+class _Network:
+    def __init__(self, trt: TensorRt) -> None:
+        self._trt, self.graph, self.num_layers = trt, b"", 0
+
+    def get_input(self, index: int) -> Any:
+        value = onnx.load_from_string(self.graph).graph.input[index]
+        shape = tuple(d.dim_value or -1 for d in value.type.tensor_type.shape.dim)
+        return self._trt.guard("ITensor", SimpleNamespace(name=value.name, shape=shape))
+
+
+class _Parser:
+    def __init__(self, trt: TensorRt, network: Any, logger: Any) -> None:
+        self._trt, self._network, self._errors = trt, network, []  # type: tuple[TensorRt, Any, list[Any]]
+        self._logger = logger
+
+    @property
+    def num_errors(self) -> int:
+        return len(self._errors)
+
+    def get_error(self, index: int) -> Any:
+        return self._trt.guard("ParserError", self._errors[index])
+
+    def parse(self, graph: bytes) -> bool:
+        model = onnx.load_from_string(graph)
+        for number, node in enumerate(model.graph.node):
+            if node.op_type == "QuantizeLinear" and self._zero_point(model, node):
+                self._errors.append(_ParserError(number, node))
+        self._network._target.graph = graph
+        self._network._target.num_layers = len(model.graph.node)
+        return not self._errors
+
+    @staticmethod
+    def _zero_point(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
+        held = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+        return len(node.input) > 2 and bool(held[node.input[2]].any())
+
+
+class _ParserError:
+    def __init__(self, number: int, node: onnx.NodeProto) -> None:
+        self._number, self._node = number, node
+
+    def node(self) -> int:
+        return self._number
+
+    def node_name(self) -> str:
+        return self._node.name
+
+    def node_operator(self) -> str:
+        return self._node.op_type
+
+    def desc(self) -> str:
+        return "Non-zero zero point is not supported"
+
+
+class _Config:
+    def __init__(self, trt: TensorRt) -> None:
+        self._trt, self.workspace, self.flags = trt, 1 << 62, set()  # type: tuple[TensorRt, int, set[int]]
+        self.profiling_verbosity, self.progress_monitor, self.cache = 0, None, _Cache(b"")  # type: ignore[var-annotated]
+        self.profile = _Profile()
+        self.num_compute_capabilities = 1
+
+    def set_memory_pool_limit(self, pool: int, size: int) -> None:
+        assert pool == self._trt.MemoryPoolType.WORKSPACE
+        self.workspace = size
+
+    def set_flag(self, flag: int) -> None:
+        self.flags.add(flag)
+
+    def add_optimization_profile(self, profile: Any) -> None:
+        self.profile = profile._target
+
+    def create_timing_cache(self, data: bytes) -> Any:
+        return self._trt.guard("ITimingCache", _Cache(data))
+
+    def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> None:
+        assert not ignore_mismatch
+        self.cache = cache._target
+
+    def get_timing_cache(self) -> Any:
+        return self._trt.guard("ITimingCache", self.cache)
+
+    def set_compute_capability(self, capability: int, index: int) -> None:
+        self.capability = (capability, index)
+
+
+class _Cache:
+    def __init__(self, data: bytes) -> None:
+        self.timings = int(data or b"0")
+
+    def serialize(self) -> bytes:
+        return str(self.timings).encode()
+
+
+class _Profile:
+    def __init__(self) -> None:
+        self.shapes: tuple[tuple[int, ...], ...] = ()
+
+    def set_shape(self, name: str, least: Any, typical: Any, most: Any) -> None:
+        assert name == "images"
+        self.shapes = (least, typical, most)
+
+
+class _Runtime:
+    def __init__(self, trt: TensorRt, logger: Any) -> None:
+        self._trt, self._logger = trt, logger
+
+    def deserialize_cuda_engine(self, plan: bytes) -> Any:
+        self._trt._cuda.need_context()
+        if not plan.startswith(b"plan ") or "deserialize" in self._trt.faults:
+            self._logger.log(self._trt.ILogger.ERROR, "Serialization assertion magicTagRead == kMAGIC_TAG failed.")
+            return None
+        header, _, graph = plan[5:].partition(b"\n")
+        return self._trt.guard("ICudaEngine", _Engine(self._trt, graph, json.loads(header)["batches"][2]))
+
+
+class _Engine:
+    device_memory_size = device_memory_size_v2 = 3 * MIB
+
+    def __init__(self, trt: TensorRt, graph: bytes, most: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._trt, self.most = trt, most
+        self.tensors = {one.name: one for one in (*self.session.get_inputs(), *self.session.get_outputs())}
+        self.num_io_tensors = len(self.tensors)
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(self.tensors)[index]
+
+    def get_tensor_mode(self, name: str) -> int:
+        is_input = name in {one.name for one in self.session.get_inputs()}
+        found: int = self._trt.TensorIOMode.INPUT if is_input else self._trt.TensorIOMode.OUTPUT
+        return found
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return tuple(size if isinstance(size, int) else -1 for size in self.tensors[name].shape)
+
+    def get_tensor_dtype(self, name: str) -> int:
+        kinds = {"tensor(uint8)": "UINT8", "tensor(float)": "FLOAT"}
+        found: int = getattr(self._trt.DataType, kinds.get(self.tensors[name].type, "INT32"))
+        return found
+
+    def create_execution_context(self) -> Any:
+        if "context" in self._trt.faults:
+            return None
+        return self._trt.guard("IExecutionContext", _Context(self._trt, self))
+
+
+class _Context:
+    def __init__(self, trt: TensorRt, engine: _Engine) -> None:
+        self._trt, self._engine = trt, engine
+        self._address: dict[str, int] = {}
+        self._shape: tuple[int, ...] = ()
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self._address[name] = address
+        return address in self._trt._cuda.memory
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        assert name in self._address
+        self._shape = tuple(shape)
+        return 1 <= shape[0] <= self._engine.most
+
+    def execute_async_v3(self, stream_handle: int) -> bool:
+        if "execute" in self._trt.faults:
+            return False
+        cuda, session, shape = self._trt._cuda, self._engine.session, self._shape
+        given, out = session.get_inputs()[0].name, session.get_outputs()[0].name
+        cuda.need_context()
+
+        def run() -> None:
+            held = cuda.memory[self._address[given]]
+            crops = held[: int(np.prod(shape))].reshape(shape)
+            rows = np.ascontiguousarray(session.run(None, {given: crops})[0]).reshape(-1).view(np.uint8)
+            cuda.memory[self._address[out]][: rows.nbytes] = rows
+
+        cuda.streams[stream_handle].append(run)
+        return True
