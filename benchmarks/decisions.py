@@ -28,7 +28,7 @@ from calibration.photos.catalogue import Catalogue, read_catalogue
 from calibration.photos.embed import embed_copies, embed_photos
 from calibration.photos.feature_store import FeatureStore
 from calibration.photos.fingerprint import fingerprint
-from calibration.photos.material import Material, material_from_embedded
+from calibration.photos.material import Material, copies_wanted, material_from_embedded, material_with_copies
 from calibration.photos.mix import Mix, photo_weights
 from calibration.photos.photoset import joined
 from calibration.report.screen import Screen
@@ -83,9 +83,12 @@ def pool_from(build: BuildFolder, catalogue: Catalogue, cache: Path, threads: in
             advance = screen.count("embed", len(photos.photos))
             found = embed_photos(engine, build.info.input, store, photos, threads, advance)
             material = material_from_embedded(catalogue, found, settings.seed)
-            advance = screen.count("copies", settings.copies * len(material.teaching))
-            copies = embed_copies(engine, build.info.input, store, material.teaching, settings.copies, threads, advance)
-        material = replace(material, copies=copies)
+            advance = screen.count("copies", copies_wanted(material, settings.copies))
+            material = material_with_copies(
+                material,
+                settings.copies,
+                lambda some, names: embed_copies(engine, build.info.input, store, some, names, threads, advance),
+            )
         mix = mix_for(material, settings)
         learning = Learning(material, store, settings.dimension, settings.prototypes, mix.share, settings.seed)
         learnt = learning.cross_fits(screen.step)

@@ -79,7 +79,7 @@ def _forecast(
     shown, families = cut
     half = narrowed(whole, shown)
     taught = joined([half.reference, half.fit]).rows
-    wanted = half.with_copies(joined([half.reference, half.fit, half.certify, half.test])).rows
+    wanted = half.with_crowded(joined([half.reference, half.fit, half.certify, half.test])).rows
     space = space_of(rows, taught, wanted, 0)
     names = [name for name, kept in zip(families, shown, strict=True) if kept]
     found = study(half, names, space, bundle.info.input, settings, lambda _: None)
@@ -112,7 +112,7 @@ def _plan(
     shown, _ = cut
     on_sale = narrowed(whole, shown)
     taught = joined([on_sale.reference, on_sale.fit]).rows
-    wanted = whole.with_copies(joined([whole.reference, whole.fit, whole.certify])).rows
+    wanted = whole.with_crowded(joined([whole.reference, whole.fit, whole.certify])).rows
     plan = plan_for(whole, ~shown, space_of(rows, taught, wanted, 0), bundle.info.input, settings)
     predicted = np.full(len(shown), np.nan)
     for one in plan.endangered:

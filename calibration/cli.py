@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from calibration.assemble import REPORT_PAGE, bundle_in_memory, write
 from calibration.change.cli import COMMANDS
 from calibration.fit import Settings, fit
+from calibration.photos.augment import plain_copies
 from calibration.photos.catalogue import Catalogue, read_catalogue
 from calibration.photos.embed import Embedded, embed_copies, embed_photos
 from calibration.photos.feature_store import FeatureStore
 from calibration.photos.fingerprint import Fingerprinted, fingerprint
-from calibration.photos.material import Material, material_from_embedded
+from calibration.photos.material import Material, copies_wanted, material_from_embedded, material_with_copies
+from calibration.photos.photoset import Photoset
 from calibration.report.screen import Screen, show
 from calibration.report.values import find, report_values
 from calibration.rules.groups import Targets
@@ -63,12 +65,15 @@ def _main(argv: Sequence[str]) -> int:
             advance = screen.count("embed", len(photos.photos))
             embedded = embed_photos(engine, build.info.input, store, photos, arguments.threads, advance)
             material = material_from_embedded(catalogue, embedded, settings.seed)
-            copied: list[NDArray[np.int64]] = []
-            for name, some, count in (("copies", material.teaching, settings.copies), ("shifts", material.probe, 1)):
-                advance = screen.count(name, len(some) * count)
-                copied.append(embed_copies(engine, build.info.input, store, some, count, arguments.threads, advance))
-        shifted = replace(material.probe, rows=copied[1][material.probe.rows, 0])
-        material = replace(material, copies=copied[0], shifted=shifted)
+
+            def copied(some: Photoset, names: Sequence[str]) -> NDArray[np.int64]:
+                return embed_copies(engine, build.info.input, store, some, names, arguments.threads, advance)
+
+            advance = screen.count("copies", copies_wanted(material, settings.copies))
+            material = material_with_copies(material, settings.copies, copied)
+            advance = screen.count("shifts", len(material.probe))
+            shifted = copied(material.probe, plain_copies(1))[material.probe.rows, 0]
+        material = replace(material, shifted=replace(material.probe, rows=shifted))
         fitted = fit(material, store, build.info.input, settings, screen.step)
         screen.step("forecast")
         bundle = bundle_in_memory(build, fitted, material, settings)

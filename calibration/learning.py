@@ -253,7 +253,7 @@ class Learning:
 
     def _regression(self, lesson: Lesson) -> Regression:
         """Return the lesson's photos and their copies, which did not teach it either, where the lookup is right."""
-        photos, table = self.material.with_copies(lesson.fresh), lesson.enrolled.table
+        photos, table = self.material.with_crowded(lesson.fresh), lesson.enrolled.table
         found = embed(lesson.enrolled.head, self.rows, photos.rows)
         strange = ood.prepare(OodModel(BASELINE, 0.0, 0.0), table)
         scores = scores_from_embeddings(table, found, photos.labels, strange)

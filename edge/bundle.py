@@ -47,7 +47,7 @@ __all__ = [
     "write_parameters",
 ]
 
-KIND, SCHEMA = "bundle", 3
+KIND, SCHEMA = "bundle", 4
 ENGINE_GRAPH = "engine.onnx"
 _OOD = "ood_parameter_"  # the names of a detector's own arrays begin so
 TABLE, RULES, CLASSES, GOLDEN = "table.npz", "rules.npz", "classes.json", "golden.npz"

@@ -106,7 +106,7 @@ def _values(bundle: Bundle, shop: Workshop, device: DeviceConfig | None, seed: i
 
 
 def _wanted(material: Material) -> NDArray[np.int64]:
-    return material.with_copies(joined([material.reference, material.fit, material.certify, material.test])).rows
+    return material.with_crowded(joined([material.reference, material.fit, material.certify, material.test])).rows
 
 
 def _check_read(bundle: Bundle, material: Material) -> None:

@@ -83,7 +83,7 @@ def _plan(bundle: Bundle, shop: Workshop, new: NDArray[np.bool_], seed: int, scr
     material = shop.material
     taught = joined([material.reference, material.fit])
     on_sale = taught.rows[~new[taught.labels]]
-    wanted = material.with_copies(joined([material.reference, material.fit, material.certify])).rows
+    wanted = material.with_crowded(joined([material.reference, material.fit, material.certify])).rows
     space = space_of(shop.rows, on_sale, wanted, seed)
     screen.step("rehearse without and with the new products")
     return plan_for(material, new, space, bundle.info.input, settings_of(bundle, seed))

@@ -89,6 +89,7 @@ def narrowed(material: Material, kept: NDArray[np.bool_]) -> Material:
         unknown=material.unknown,
         left_out=material.left_out,
         copies=material.copies,
+        crowded=material.crowded,
     )
 
 

@@ -20,7 +20,7 @@ from calibration.photos.catalogue import Catalogue
 from calibration.photos.embed import embed_copies, embed_photos
 from calibration.photos.feature_store import FeatureStore
 from calibration.photos.fingerprint import fingerprint
-from calibration.photos.material import Material, material_from_embedded
+from calibration.photos.material import Material, copies_wanted, material_from_embedded, material_with_copies
 from calibration.report.screen import Screen
 from calibration.rules.groups import Targets
 from calibration.space.head import Head, Rows
@@ -68,10 +68,13 @@ def workshop(bundle: Bundle, catalogue: Catalogue, place: Place, screen: Screen)
             advance = screen.count("embed", len(photos.photos))
             embedded = embed_photos(engine, bundle.info.input, store, photos, place.threads, advance)
             material = material_from_embedded(catalogue, embedded, place.seed)
-            teaching, copies = material.teaching, settings_of(bundle, place.seed).copies
-            advance = screen.count("copies", copies * len(teaching))
-            found = embed_copies(engine, bundle.info.input, store, teaching, copies, place.threads, advance)
-            material = replace(material, copies=found)
+            count = settings_of(bundle, place.seed).copies
+            advance = screen.count("copies", copies_wanted(material, count))
+            material = material_with_copies(
+                material,
+                count,
+                lambda some, names: embed_copies(engine, bundle.info.input, store, some, names, place.threads, advance),
+            )
             unread = (f"{path}: not read" for path in (*embedded.unreadable, *embedded.not_finite))
             yield Workshop(store, material, head, (*catalogue.warnings, *photos.warnings, *unread))
 

@@ -30,17 +30,16 @@ from edge.types import Image
 __all__ = ["Embedded", "embed_copies", "embed_photos", "read_photo"]
 
 _CHUNK_BATCHES = 8
-_ORIGINAL = -1
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A picture to embed: a photo itself (`copy` is _ORIGINAL) or one of its copies, under the name `digest`."""
+    """A picture to embed: a photo itself (`copy` is empty) or one of its copies, under the name `digest`."""
 
     digest: bytes
     path: Path
     photo: bytes
-    copy: int = _ORIGINAL
+    copy: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,31 +73,31 @@ def embed_photos(
     return _collect(store, photos, unreadable)
 
 
-def embed_copies(  # noqa: PLR0913, PLR0917  # those of `embed_photos`, and how many
+def embed_copies(  # noqa: PLR0913, PLR0917  # those of `embed_photos`, and which
     engine: Engine,
     spec: InputSpec,
     store: FeatureStore,
     photos: Photoset,
-    copies: int,
+    names: Sequence[str],
     threads: int,
     advance: Callable[[int], None],
 ) -> NDArray[np.int64]:
-    """Embed `copies` augmented copies of each photo that the store does not hold yet.
+    """Embed the augmented copies called `names` of each photo that the store does not hold yet.
 
-    Returns (rows of the store, copies): for each row of `photos` the rows of its copies, for every other row itself,
+    Returns (rows of the store, names): for each row of `photos` the rows of its copies, for every other row itself,
     and a photo's own row in the place of a copy for which the engine gave nothing. `advance` counts copies.
     """
     todo = [
-        _Task(copy_digest(digest, number), path, digest, number)
-        for number in range(copies)
+        _Task(copy_digest(digest, name), path, digest, name)
+        for name in names
         for digest, path in zip(photos.digests, photos.paths, strict=True)
     ]
     missing = [task for task in todo if store.find(task.digest) < 0]
     advance(len(todo) - len(missing))
     _embed(engine, spec, store, missing, threads, advance)
-    found = np.repeat(np.arange(len(store), dtype=np.int64)[:, None], copies, axis=1)
-    for number in range(copies):
-        rows = np.array([store.find(copy_digest(digest, number)) for digest in photos.digests], np.int64)
+    found = np.repeat(np.arange(len(store), dtype=np.int64)[:, None], len(names), axis=1)
+    for number, name in enumerate(names):
+        rows = np.array([store.find(copy_digest(digest, name)) for digest in photos.digests], np.int64)
         rows = np.where(rows >= 0, rows, photos.rows)
         for start in range(0, len(rows), 512):
             part = slice(start, start + 512)
@@ -148,7 +147,7 @@ def _decoded(
         image = read_photo(task.path)
         if image is None:
             return Measured(task.digest, 0, 0.0), None
-        if task.copy != _ORIGINAL:
+        if task.copy:
             image = augmented(image, task.photo, task.copy)
         crop = fit(image, spec)
         return Measured(task.digest, min(image.shape[:2]), sharpness(crop[None])[0]), crop

@@ -6,18 +6,20 @@ nothing. A product whose reference photos all turn out unreadable is left out li
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.photos.augment import CROWDED, plain_copies
 from calibration.photos.catalogue import ROLES, UNKNOWN, Catalogue, Product
 from calibration.photos.embed import Embedded
 from calibration.photos.photoset import NONE, Photoset, joined
 from calibration.photos.splits import CERTIFY, FIT, split
 from edge.errors import CatalogueError
 
-__all__ = ["Material", "material_from_embedded", "tier_of"]
+__all__ = ["Material", "copies_wanted", "material_from_embedded", "material_with_copies", "tier_of"]
 
 TIERS = ((5, "0 tail"), (10, "1 mid"))  # fewer reference photos than this; the rest is the head
 HEAD_TIER = "2 head"
@@ -29,7 +31,8 @@ class Material:
     """What calibration works on. `fit` and `certify` are the two parts of the validation photos.
 
     `copies` (rows of the store, R) holds the rows of R augmented copies of each teaching photo, and a photo's own row
-    where it has none; empty means none at all.
+    where it has none; empty means none at all. `crowded` (R, 0 or 1) is the same for copies with other packs looking in
+    from the sides, of FIT photos alone: these teach what such a picture does to a similarity, and not the head.
     `shifted` are the photos of `probe` with the rows of their augmented copies.
     """
 
@@ -42,7 +45,7 @@ class Material:
     unknown: Photoset
     left_out: tuple[str, ...]
     copies: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
-
+    crowded: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     shifted: Photoset = field(default_factory=Photoset.none)
 
     @property
@@ -58,13 +61,13 @@ class Material:
 
     def with_copies(self, photos: Photoset) -> Photoset:
         """Return the photos with their augmented copies behind them; a copy stands for its photo in all but its row."""
-        if self.copies.size == 0:
-            return photos
-        count = self.copies.shape[1]
-        rows = self.copies[photos.rows].T.ravel()
-        own = np.tile(np.arange(len(photos)), count)
-        has = np.flatnonzero(rows != photos.rows[own])
-        return joined([photos, replace(photos.take(own[has]), rows=rows[has])])
+        return _behind(photos, self.copies)
+
+    def with_crowded(self, photos: Photoset) -> Photoset:
+        """Return the photos with all their copies, crowded ones too, behind them."""
+        if self.crowded.size == 0:
+            return self.with_copies(photos)
+        return _behind(photos, np.concatenate([self.copies, self.crowded], axis=1))
 
 
 def material_from_embedded(catalogue: Catalogue, embedded: Embedded, seed: int) -> Material:
@@ -101,9 +104,35 @@ def material_from_embedded(catalogue: Catalogue, embedded: Embedded, seed: int) 
     )
 
 
+def material_with_copies(
+    material: Material, count: int, embed: Callable[[Photoset, Sequence[str]], NDArray[np.int64]]
+) -> Material:
+    """Return the material with `count` copies of each photo that teaches, and a crowded one of each FIT photo.
+
+    `embed` is `calibration.photos.embed.embed_copies` of these photos and names.
+    """
+    copies = embed(material.teaching, plain_copies(count))
+    crowded = embed(material.fit, (CROWDED,) if count else ())
+    return replace(material, copies=copies, crowded=crowded[: len(copies)])
+
+
+def copies_wanted(material: Material, count: int) -> int:
+    """Return how many copies `material_with_copies` asks for."""
+    return count * len(material.teaching) + (len(material.fit) if count else 0)
+
+
 def tier_of(reference_photos: int) -> str:
     """Return the tier of a product by its number of reference photos; tiers sort from weakest to strongest."""
     return next((name for limit, name in TIERS if reference_photos < limit), HEAD_TIER)
+
+
+def _behind(photos: Photoset, copies: NDArray[np.int64]) -> Photoset:
+    if copies.size == 0:
+        return photos
+    rows = copies[photos.rows].T.ravel()
+    own = np.tile(np.arange(len(photos)), copies.shape[1])
+    has = np.flatnonzero(rows != photos.rows[own])
+    return joined([photos, replace(photos.take(own[has]), rows=rows[has])])
 
 
 def _label(role: str, label: str, position: dict[str, int]) -> int:

@@ -134,6 +134,18 @@ def test_without_a_relation_the_score_is_the_cosine() -> None:
     np.testing.assert_allclose(scored(fitted, flat), -flat.cosine, atol=1e-6)
 
 
+def test_below_what_was_seen_the_lowest_that_was_seen_counts() -> None:
+    """A thing unlike any photo must not be excused by an expectation that nothing supports."""
+    known = residuals(0.0)
+    fitted = expected_parameters(known, residuals(0.1, seed=1))
+    low = float(np.quantile(known.expected, 0.01))
+    assert fitted["expected_low"] == pytest.approx(low, abs=0.01)
+    usual = np.array([low - 0.3, low - 0.1, low + 0.05], np.float32)
+    far = scored(fitted, Residuals(np.full(3, 0.2, np.float32), usual, np.ones(3)))
+    assert far[0] == far[1]
+    assert scored(no_expectation(), known)[0] == pytest.approx(-float(known.cosine[0]))
+
+
 def scored(fitted: dict[str, np.ndarray], photos: Residuals) -> np.ndarray:
     """Return the detector's scores of photos with these largest cosines."""
     table = PrototypeTable(np.eye(2, dtype=np.int8) * 127, 1 / 127, np.arange(2, dtype=np.int32))

@@ -34,6 +34,7 @@ class Shop:
             ("expected_slope", 0.9),
             ("expected_level", -1.0),
             ("expected_growth", -2.0),
+            ("expected_low", 0.5),
         )
         self.parameters = {
             **parameters_from_photos(self.taught, self.labels, 0.1),
