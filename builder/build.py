@@ -1,7 +1,8 @@
 """From a backbone to a sealed build folder: the only file that knows the order of the steps.
 
     check -> optimise -> fold the preprocessing -> find taps -> pool them -> plan memory -> scale
-          -> quantise -> compare -> gates of parity and memory -> seal
+          -> quantise -> compare (-> keep the most sensitive layers in float, compare again)
+          -> gates of parity and memory -> seal
 
 The folder appears only when every gate passed; what stood there before is untouched until then.
 """
@@ -28,14 +29,16 @@ from builder.photos import Photos, in_batches, list_photos, read_photos
 from builder.quantise import cpu_graph, trt_graph
 from builder.ranges import Ranges, find_ranges
 from builder.report import report_values
+from builder.sensitivity import Kept, Quantise, cosine_to, features_of, groups_of, keep_fewest
 from builder.sidecar import read_preprocess
 from builder.taps import Tap, find_taps, named_taps
-from edge.build_folder import GRAPH, TRT_GRAPH, BuildInfo, InputSpec, write_build
+from edge.build_folder import GRAPH, GRAPHS, TRT_GRAPH, BuildInfo, InputSpec, write_build
 from edge.device import DeviceConfig
 
 __all__ = ["Built", "Progress", "Request", "build"]
 
 FLOAT_GRAPH = "float.onnx"
+PROBE = 128  # photos that sensitivities are measured on, at most
 
 
 class Progress(Protocol):
@@ -72,6 +75,7 @@ class Built:
     taps: tuple[Tap, ...]
     parity: Parity
     ledger: Ledger
+    kept: Kept | None
     unreadable: tuple[Path, ...]
 
 
@@ -97,16 +101,21 @@ def build(request: Request, progress: Progress) -> Built:
         photos = _photos(request, graphs.spec, progress)
         _scale(graphs, photos, progress)
         ranges = _ranges(request, graphs, photos, progress)
-        int8 = cpu_graph(request.model, graphs.folded, graphs.model, ranges)
-        onnx.save(int8, folder / GRAPH)
-        onnx.save(trt_graph(request.model, graphs.model, ranges), folder / TRT_GRAPH)
+        quantise = _quantisers(request, graphs, ranges)
+        int8 = _save(folder, quantise, frozenset())
         parity = _parity(folder, graphs.model, photos, progress)
-        refuse_below(parity, request.load.engine, request.min_cosine)
+        kept = None
+        if not parity.of(request.load.engine).cosine_mean >= request.min_cosine:
+            kept = _kept(request, graphs, quantise, photos, progress)
+            int8 = _save(folder, quantise, frozenset(kept.nodes))
+            parity = _parity(folder, graphs.model, photos, progress)
+        refuse_below(parity, request.load.engine, request.min_cosine, kept)
         ledger = ledger_for(int8, request.device, request.load)
         _refuse(ledger, int8, request, planned=False)
-        info = _info(request, graphs, photos, report_values(graphs.taps, graphs.parts, parity, ledger))
+        values = report_values(graphs.taps, graphs.parts, parity, ledger, kept)
+        info = _info(request, graphs, photos, values)
         content.update(msgspec.to_builtins(info))
-    return Built(info, graphs.taps, parity, ledger, photos.unreadable)
+    return Built(info, graphs.taps, parity, ledger, kept, photos.unreadable)
 
 
 def _refuse(ledger: Ledger, graph: onnx.ModelProto, request: Request, *, planned: bool) -> None:
@@ -141,6 +150,32 @@ def _scale(graphs: _Graphs, photos: Photos, progress: Progress) -> None:
 def _ranges(request: Request, graphs: _Graphs, photos: Photos, progress: Progress) -> Ranges:
     with progress.step("find ranges", len(photos.ranges)) as done:
         return find_ranges(request.model, graphs.model, in_batches(photos.ranges), done)
+
+
+def _quantisers(request: Request, graphs: _Graphs, ranges: Ranges) -> dict[str, Quantise]:
+    """Return for each engine what makes its graph, some nodes left in float."""
+    return {
+        "onnxruntime": lambda kept: cpu_graph(request.model, graphs.folded, graphs.model, ranges, kept),
+        "tensorrt": lambda kept: trt_graph(request.model, graphs.model, ranges, kept),
+    }
+
+
+def _save(folder: Path, quantise: dict[str, Quantise], kept: frozenset[str]) -> onnx.ModelProto:
+    """Write both graphs; return the one for CPUs."""
+    made = {engine: quantise[engine](kept) for engine in GRAPHS}
+    for engine, name in GRAPHS.items():
+        onnx.save(made[engine], folder / name)
+    return made["onnxruntime"]
+
+
+def _kept(request: Request, graphs: _Graphs, quantise: dict[str, Quantise], photos: Photos, progress: Progress) -> Kept:
+    """Find the fewest layers whose floats bring the graph that runs up to the gate."""
+    engine, crops = request.load.engine, photos.held_out[:PROBE]
+    exact = features_of(graphs.model, crops)
+    measure = cosine_to(exact, crops, as_written=engine == "tensorrt")
+    groups = groups_of(graphs.model)
+    with progress.step("find sensitive layers", len(groups)) as done:
+        return keep_fewest(groups, quantise[engine], measure, request.min_cosine, done)
 
 
 def _parity(folder: Path, exact: onnx.ModelProto, photos: Photos, progress: Progress) -> Parity:

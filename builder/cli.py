@@ -68,7 +68,7 @@ def _build(argv: Sequence[str]) -> int:
     errors, output = Console(stderr=True), Console()
     built = build_folder(_request(arguments, device), _Bars(errors, output))
     _warn(errors, built, device, arguments.min_cosine)
-    print_report(output, built.taps, built.info.feature_dimension, built.parity, built.ledger)
+    print_report(output, built.taps, built.info.feature_dimension, (built.parity, built.ledger, built.kept))
     print(f"wrote {arguments.out}")
     return 0
 
@@ -106,6 +106,13 @@ def _warn(console: Console, built: Built, device: DeviceConfig, least: float) ->
         _say(
             console,
             f"{built.parity.photos} photos are too few to hold some out: parity is on those that set the ranges",
+        )
+    if built.kept is not None:
+        some = ", ".join(layer.layer for layer in built.kept.layers[:NAMED])
+        _say(
+            console,
+            f"INT8 alone reaches cosine {built.kept.cosine_without:.4f}, expected at least {least:.4f}: "
+            f"{len(built.kept.layers)} of {built.kept.groups} layers stay in float ({some})",
         )
     for engine, graph in GRAPHS.items():
         cosine = built.parity.of(engine).cosine_mean

@@ -17,6 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from builder.photos import in_batches
+from builder.sensitivity import Kept
 from edge.engines import EngineSpec
 from edge.engines.ort import OrtEngine
 from edge.errors import GateError
@@ -80,14 +81,22 @@ def measure_parity(
     )
 
 
-def refuse_below(parity: Parity, engine: str, min_cosine: float) -> None:
-    """Raise GateError when the mean cosine of the graph that `engine` runs is below `min_cosine` or not a number."""
+def refuse_below(parity: Parity, engine: str, min_cosine: float, kept: Kept | None = None) -> None:
+    """Raise GateError when the mean cosine of the graph that `engine` runs is below `min_cosine` or not a number.
+
+    `kept` are the layers that stay in float already.
+    """
     found = parity.of(engine).cosine_mean
-    if not found >= min_cosine:
-        raise GateError(
-            f"INT8 features have mean cosine {found:.4f} to float on {parity.photos} photos, expected at least "
-            f"{min_cosine:.4f}; give photos like those in use, or lower --min-cosine"
-        )
+    if found >= min_cosine:
+        return
+    tried = ""
+    if kept is not None:
+        worst = ", ".join(layer.layer for layer in kept.layers[:3])
+        tried = f" with {len(kept.layers)} of {kept.groups} layers in float (the most sensitive: {worst})"
+    raise GateError(
+        f"INT8 features have mean cosine {found:.4f} to float on {parity.photos} photos{tried}, expected at least "
+        f"{min_cosine:.4f}; give photos like those in use, or lower --min-cosine"
+    )
 
 
 def _agreement(reference: Embeddings, rows: Embeddings, graph: Path) -> Agreement:

@@ -42,16 +42,19 @@ TRT_OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "GlobalAveragePool")
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How the quantiser is asked: type of the activations, operators to quantise, its own further options."""
+    """How the quantiser is asked: type of the activations, operators, its own further options, nodes to leave."""
 
     activations: QuantType
     operators: tuple[str, ...]
     is_seven_bit: bool  # weights
     options: dict[str, Any]
+    kept: frozenset[str]
 
 
-def cpu_graph(path: Path, folded: Folded, model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
-    """Return the INT8 form for CPUs of `model`, the folded graph with features.
+def cpu_graph(
+    path: Path, folded: Folded, model: onnx.ModelProto, ranges: Ranges, kept: frozenset[str] = frozenset()
+) -> onnx.ModelProto:
+    """Return the INT8 form for CPUs of `model`, the folded graph with features; the nodes `kept` stay in float.
 
     Raises ModelError, naming `path`, where it cannot be quantised.
     """
@@ -61,14 +64,16 @@ def cpu_graph(path: Path, folded: Folded, model: onnx.ModelProto, ranges: Ranges
     if folded.scale is not None:
         own = {"scale": np.array(folded.scale, np.float32), "zero_point": np.array(folded.zero_point, np.uint8)}
         overrides[folded.tensor] = [own]
-    form = _Form(QuantType.QUInt8, OPERATORS, True, {"TensorQuantOverrides": overrides})
+    form = _Form(QuantType.QUInt8, OPERATORS, True, {"TensorQuantOverrides": overrides}, kept)
     result = _quantised(path, model, ranges, form)
     _feed_bytes(result)
     return result
 
 
-def trt_graph(path: Path, model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
-    """Return the INT8 form for TensorRT of `model`, the folded graph with features.
+def trt_graph(
+    path: Path, model: onnx.ModelProto, ranges: Ranges, kept: frozenset[str] = frozenset()
+) -> onnx.ModelProto:
+    """Return the INT8 form for TensorRT of `model`, the folded graph with features; the nodes `kept` stay in float.
 
     Raises ModelError, naming `path`, where it cannot be quantised.
     """
@@ -79,7 +84,7 @@ def trt_graph(path: Path, model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelP
         "AddQDQPairToWeight": True,
         "OpTypesToExcludeOutputQuantization": list(TRT_OPERATORS),
     }
-    return _quantised(path, float_input(model), ranges, _Form(QuantType.QInt8, TRT_OPERATORS, False, options))
+    return _quantised(path, float_input(model), ranges, _Form(QuantType.QInt8, TRT_OPERATORS, False, options, kept))
 
 
 def _quantised(path: Path, model: onnx.ModelProto, ranges: Ranges, form: _Form) -> onnx.ModelProto:
@@ -93,7 +98,7 @@ def _quantised(path: Path, model: onnx.ModelProto, ranges: Ranges, form: _Form) 
                 activation_qType=form.activations,
                 tensors_range=ranges,
                 nodes_to_quantize=[],
-                nodes_to_exclude=[node.name for node in model.graph.node if node.name.startswith(OWN)],
+                nodes_to_exclude=[n.name for n in model.graph.node if n.name.startswith(OWN) or n.name in form.kept],
                 op_types_to_quantize=list(form.operators),
                 extra_options=form.options,
             )

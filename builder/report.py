@@ -6,7 +6,7 @@ Nothing here decides; the gates stand in `builder.parity` and `builder.budget`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from rich.console import Console
@@ -15,14 +15,18 @@ from rich.table import Table
 from builder.budget import Ledger
 from builder.features import Part
 from builder.parity import Parity
+from builder.sensitivity import Kept
 from builder.taps import Tap
 
 __all__ = ["ledger_table", "print_report", "report_values"]
 
 MIB = 1 << 20
+Figures: TypeAlias = "tuple[Parity, Ledger, Kept | None]"
 
 
-def report_values(taps: Sequence[Tap], parts: Sequence[Part], parity: Parity, ledger: Ledger) -> dict[str, Any]:
+def report_values(
+    taps: Sequence[Tap], parts: Sequence[Part], parity: Parity, ledger: Ledger, kept: Kept | None
+) -> dict[str, Any]:
     """Return all figures as plain values: numbers, text, lists and mappings."""
     return {
         "taps": [
@@ -30,6 +34,7 @@ def report_values(taps: Sequence[Tap], parts: Sequence[Part], parity: Parity, le
         ],
         "features": [msgspec.to_builtins(_plain(part)) for part in parts],
         "parity": msgspec.to_builtins(parity),
+        "kept_in_float": msgspec.to_builtins(kept),
         "memory_estimate": {
             "device": ledger.device,
             "limit_mib": ledger.limit_mib,
@@ -39,11 +44,26 @@ def report_values(taps: Sequence[Tap], parts: Sequence[Part], parity: Parity, le
     }
 
 
-def print_report(console: Console, taps: Sequence[Tap], dimension: int, parity: Parity, ledger: Ledger) -> None:
-    """Print taps, parity and memory as tables."""
+def print_report(console: Console, taps: Sequence[Tap], dimension: int, figures: Figures) -> None:
+    """Print taps, parity, what stayed in float and memory as tables."""
+    parity, ledger, kept = figures
     console.print(_tap_table(taps, dimension))
     console.print(_parity_table(parity))
+    if kept is not None:
+        console.print(_kept_table(kept))
     console.print(ledger_table(ledger, "as built"))
+
+
+def _kept_table(kept: Kept) -> Table:
+    title = (
+        f"in float: {len(kept.layers)} of {kept.groups} layers, cosine {kept.cosine_without:.3f} to {kept.cosine:.3f}"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("layer")
+    table.add_column("cosine lost alone", justify="right")
+    for layer in kept.layers:
+        table.add_row(layer.layer, f"{layer.cosine_lost:.4f}")
+    return table
 
 
 def _plain(part: Part) -> dict[str, Any]:

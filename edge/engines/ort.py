@@ -20,9 +20,12 @@ from edge.types import Crops, Embeddings
 if TYPE_CHECKING:
     from edge.engines import EngineSpec
 
-__all__ = ["OrtEngine", "load_session", "refuse_missing_runtime"]
+__all__ = ["NOT_AS_QUANTISED", "OrtEngine", "load_session", "refuse_missing_runtime"]
 
 PROVIDER = "CPUExecutionProvider"
+# It quantises, with one scale for all channels, the weights of a convolution that was left in float between quantised
+# neighbours: EfficientNet-Lite0 with one layer in float has mean cosine 0.936 to float with it, 0.995 without.
+NOT_AS_QUANTISED = ("WeightBiasQuantization",)
 
 
 class OrtEngine(Engine):
@@ -75,7 +78,9 @@ def load_session(graph: Path, spec: EngineSpec) -> Any:
     if not graph.is_file():
         raise EngineError(f"{graph}: no such file; copy or make it again")
     try:
-        return runtime.InferenceSession(graph, _options(runtime, spec), providers=[PROVIDER])
+        return runtime.InferenceSession(
+            graph, _options(runtime, spec), providers=[PROVIDER], disabled_optimizers=[*NOT_AS_QUANTISED]
+        )
     except Exception as error:  # noqa: BLE001  # the vendor's errors share no base class
         raise EngineError(f"{graph}: ONNX Runtime cannot load it ({_first_line(error)}); make it again") from None
 

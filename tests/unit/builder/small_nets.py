@@ -177,6 +177,27 @@ def separable(size: int = 32, seed: int = 0) -> onnx.ModelProto:
     return net.model(last, size)
 
 
+def with_outliers(size: int = 32, seed: int = 0, factor: float = 400.0) -> onnx.ModelProto:
+    """Four convolutions; one channel between the second and the third is `factor` times as large as the others.
+
+    The third divides it out again: float does not mind, one INT8 scale for the tensor leaves nothing of the rest.
+    """
+    net = Net(seed)
+    last = net.relu(net.conv("x", 8, "stem", stride=2))
+    last = net.relu(net.conv(last, 16, "large"))
+    last = net.relu(net.conv(last, 16, "small", stride=2))
+    last = net.relu(net.conv(last, 24, "head", kernel=1))
+    model = net.model(last, size)
+    for index, tensor in enumerate(model.graph.initializer):
+        values = numpy_helper.to_array(tensor).copy()
+        if tensor.name in {"large.w", "large.b"}:
+            values[5] *= factor
+        elif tensor.name == "small.w":
+            values[:, 5] /= factor
+        model.graph.initializer[index].CopyFrom(numpy_helper.from_array(values, tensor.name))
+    return model
+
+
 def vision_transformer(size: int = 32, blocks: int = 3, seed: int = 0) -> onnx.ModelProto:
     """A pre-norm ViT with patches of 8 pixels, 24 channels, one attention head, `blocks` blocks."""
     net = Net(seed)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from small_nets import mobile, plain, vision_transformer
+from small_nets import mobile, plain, vision_transformer, with_outliers
 
 from builder.cli import build
 from edge.build_folder import read_build
@@ -207,12 +207,26 @@ def test_an_argument_out_of_range_is_refused_before_anything_is_read(
     assert more[0] in capsys.readouterr().err
 
 
+def test_a_layer_that_int8_breaks_stays_in_float_and_is_named(place: Path, capsys: Capture) -> None:
+    onnx.save(with_outliers(), place / "outliers.onnx")
+    (place / "outliers.yaml").write_text(SIDECAR)
+    assert _run(place, "--min-cosine", "0.999", "--engine", "tensorrt", model="outliers.onnx") == 0
+    said = capsys.readouterr()
+    assert "1 of 4 layers stay in float (node_small)" in said.err.replace("\n", " ")
+    assert "in float: 1 of 4 layers" in said.out
+    report = read_build(place / "build").info.report
+    assert report["kept_in_float"]["nodes"] == ["node_small", "node_small_relu"]
+    assert report["parity"]["trt"]["cosine_mean"] >= 0.999
+
+
 def test_a_refused_parity_leaves_the_previous_build(place: Path, capsys: Capture) -> None:
     assert _run(place) == 0
     before = read_build(place / "build").id
     capsys.readouterr()
     assert _run(place, "--min-cosine", "1.0") == 3
-    assert "mean cosine 0.9" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "mean cosine 0.9" in error
+    assert "with 10 of 20 layers in float (the most sensitive: " in error
     assert read_build(place / "build").id == before
     assert not [path for path in place.iterdir() if path.name.startswith(".")]
 
