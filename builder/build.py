@@ -20,6 +20,7 @@ import msgspec
 import onnx
 
 from builder.budget import Ledger, Load, changes_that_fit, ledger_for, refuse_over
+from builder.bytes_to_float import float_input
 from builder.features import Part, append_features, mean_square, scale_from_energy, set_scale
 from builder.fold import Folded, fold
 from builder.onnx_checks import load_backbone, size_of
@@ -53,7 +54,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to build, from what, and what is still acceptable."""
+    """What to build, from what, and what is still acceptable. `precision` is int8 or float32."""
 
     model: Path
     images: Path
@@ -65,6 +66,12 @@ class Request:
     photos: int = 192
     seed: int = 0
     min_cosine: float = 0.95
+    precision: str = "int8"
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether the graphs are quantised."""
+        return self.precision == "int8"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,13 +102,12 @@ def build(request: Request, progress: Progress) -> Built:
     content: dict[str, Any] = {}
     with write_build(request.out, content) as folder:
         graphs = _float_graphs(request)
-        planned = ledger_for(graphs.model, request.device, request.load, planned=True)
+        planned = ledger_for(graphs.model, request.device, request.load, planned=request.is_int8)
         progress.tell(planned)
-        _refuse(planned, graphs.model, request, planned=True)
+        _refuse(planned, graphs.model, request, planned=request.is_int8)
         photos = _photos(request, graphs.spec, progress)
         _scale(graphs, photos, progress)
-        ranges = _ranges(request, graphs, photos, progress)
-        quantise = _quantisers(request, graphs, ranges)
+        quantise = _quantisers(request, graphs, photos, progress)
         int8 = _save(folder, quantise, frozenset())
         parity = _parity(folder, graphs.model, photos, progress)
         kept = None
@@ -152,8 +158,11 @@ def _ranges(request: Request, graphs: _Graphs, photos: Photos, progress: Progres
         return find_ranges(request.model, graphs.model, in_batches(photos.ranges), done)
 
 
-def _quantisers(request: Request, graphs: _Graphs, ranges: Ranges) -> dict[str, Quantise]:
-    """Return for each engine what makes its graph, some nodes left in float."""
+def _quantisers(request: Request, graphs: _Graphs, photos: Photos, progress: Progress) -> dict[str, Quantise]:
+    """Return for each engine what makes its graph, some nodes left in float; in float32, all of them."""
+    if not request.is_int8:
+        return {"onnxruntime": lambda _: graphs.model, "tensorrt": lambda _: float_input(graphs.model)}
+    ranges = _ranges(request, graphs, photos, progress)
     return {
         "onnxruntime": lambda kept: cpu_graph(request.model, graphs.folded, graphs.model, ranges, kept),
         "tensorrt": lambda kept: trt_graph(request.model, graphs.model, ranges, kept),
@@ -203,4 +212,5 @@ def _info(request: Request, graphs: _Graphs, photos: Photos, report: dict[str, A
         device=request.device.module,
         images=len(photos.ranges),
         report=report,
+        precision=request.precision,
     )

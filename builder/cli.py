@@ -84,6 +84,7 @@ def _request(arguments: argparse.Namespace, device: DeviceConfig) -> Request:
         photos=arguments.photos,
         seed=arguments.seed,
         min_cosine=arguments.min_cosine,
+        precision=arguments.precision,
         load=Load(
             engine=arguments.engine,
             max_batch=arguments.max_batch,
@@ -139,6 +140,7 @@ def _parser() -> Parser:
     add("--device", type=Path, required=True, metavar="FILE", help="a file of configs/devices/")
     add("--out", type=Path, required=True, metavar="DIR", help="the build folder to write or replace")
     add("--engine", choices=("onnxruntime", "tensorrt"), default="onnxruntime", help="what will run (onnxruntime)")
+    add("--precision", choices=("int8", "float32"), default="int8", help="float32: to compare with (default: int8)")
     add("--preprocess", type=Path, metavar="FILE", help="how the model wants its pixels (default: the .yaml beside it)")
     add("--taps", type=_names, default=(), metavar="A,B,C", help="tensors to pool (default: the last 6 stages)")
     add("--max-batch", type=_between(1, MAX_BATCH), default=8, metavar="N", help="crops at once (default: 8)")

@@ -38,7 +38,10 @@ class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class BuildInfo(Struct, frozen=True, kw_only=True):
-    """The manifest content of a build folder. `backbone_sha256` is of the ONNX file that was given."""
+    """The manifest content of a build folder. `backbone_sha256` is of the ONNX file that was given.
+
+    `precision` is int8, or float32 of a build that others are compared with.
+    """
 
     engine: str
     backbone: str
@@ -50,6 +53,7 @@ class BuildInfo(Struct, frozen=True, kw_only=True):
     device: str
     images: int
     report: dict[str, Any]
+    precision: Annotated[str, Meta(pattern="^(int8|float32)$")] = "int8"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,17 @@ def test_a_build_is_sealed_and_runs_in_the_engine(place: Path, capsys: Capture) 
     assert "estimate" in printed
 
 
+def test_a_float_build_is_what_others_are_compared_with(place: Path, capsys: Capture) -> None:
+    assert _run(place, "--precision", "float32") == 0
+    found = read_build(place / "build")
+    assert found.info.precision == "float32"
+    for graph in ("cpu", "trt"):
+        assert found.info.report["parity"][graph]["cosine_min"] > 0.999999
+        model = onnx.load(place / "build" / f"model.{graph}.onnx")
+        assert not [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    capsys.readouterr()
+
+
 def test_the_plan_comes_first_and_is_refused_before_a_photo_is_read(place: Path, capsys: Capture) -> None:
     assert _run(place, "--skus", "2000,4000", "--cameras", "2") == 0
     printed = capsys.readouterr().out
