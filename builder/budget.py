@@ -1,10 +1,12 @@
 """Will it fit? A ledger of memory lines against what the application may take on the device. An estimate, and says so.
 
 Made twice: before anything is built, from the float graph as if it were INT8 already (`planned`), and from the INT8
-graph. Counted: weights, product tables, frame rings. Estimated from the shapes: activations of the largest batch.
-Measured once on a development machine and taken as constant: Python, its libraries, an engine's session; a camera's
-process (32 MiB, proportional, with a 640 x 480 clip). INT8 EfficientNet-Lite0 with batch 8 is 118 MiB here before
-table and cameras; the process measured 122.
+graph. Counted: weights, product tables with what a search holds, frame rings. Estimated from the shapes: activations of
+the largest batch. Measured once on a development machine and taken as constant: Python, its libraries, an engine's
+session; a camera's process (32 MiB, proportional, with a 640 x 480 clip). What the whole comes to was held against the
+daemon's own processes (`benchmarks/memory.py`; the constant was set on EfficientNet-Lite0 alone).
+
+The table is counted with NumKong (`pip install 'shelfedge[fast]'`); NumPy alone holds the searched one four times.
 
 A ledger over its limit names its three largest lines and the cheapest changes that would fit (`changes_that_fit`).
 """
@@ -24,18 +26,17 @@ from builder.optimise import OWN
 from builder.wiring import Wiring
 from edge.device import DeviceConfig
 from edge.errors import GateError
+from edge.footprint import CAMERA_MIB, LIBRARIES_MIB, MIB, products_mib, rings_mib, search_mib
 
 __all__ = ["WORKSPACE_MIB", "Ledger", "Line", "Load", "changes_that_fit", "ledger_for", "refuse_over"]
 
-MIB = 1 << 20
 DIMENSION = 192  # of a prototype, one byte each, to budget for: edge-calibrate chooses 256 at most
-LIBRARIES_MIB = 90.0  # resident set with edge.daemon imported (78) and an ONNX Runtime session of one small layer
 WORKSPACE_MIB = 256  # what TensorRT's kernels may use beside the activations; `edge-build --compile-only` holds to it
-CAMERA_MIB = 32.0  # a capture process beside the daemon
-RING_SLOTS, FRAME_BYTES = 4, 1920 * 1080 * 3  # as many slots as a camera has where nothing is configured
+RING_SLOTS = 4  # as many as a camera has where nothing is configured
 ARENA_FACTOR = 2.0  # ONNX Runtime's arena grows by doubling
 PACKED_COPIES = 2.0  # weights as read, and repacked for the kernels
 FUSED = {"Relu", "Clip"}  # what disappears into the quantisation behind it
+NETWORK_LINES = 3  # libraries, weights, activations
 FEWER = 3  # changes that are named at most
 
 
@@ -58,6 +59,11 @@ class Ledger(Struct, frozen=True):
     def total_mib(self) -> float:
         """The sum of the lines."""
         return sum(line.mib for line in self.lines)
+
+    @property
+    def network_mib(self) -> float:
+        """What does not depend on products, cameras and the GPU's runtime: the first three lines."""
+        return sum(line.mib for line in self.lines[:NETWORK_LINES])
 
     @property
     def fits(self) -> bool:
@@ -97,8 +103,10 @@ def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, plan
     if load.growth > load.skus:
         more = _table_mib(load, load.growth) - _table_mib(load, load.skus)
         lines.append(Line(f"product table, growth to {load.growth:,} SKUs", more, "counted"))
+    rows = max(load.skus, load.growth) * load.prototypes
+    lines.append(Line(f"search, batch {load.max_batch}", search_mib(load.max_batch, rows), "counted"))
     if load.cameras:
-        rings = load.cameras * RING_SLOTS * FRAME_BYTES / MIB
+        rings = rings_mib(load.cameras * RING_SLOTS)
         lines.append(Line(f"camera processes, {load.cameras}", CAMERA_MIB * load.cameras, "measured"))
         lines.append(Line(f"frame rings, {RING_SLOTS} slots of 1080p each", rings, "counted"))
     if load.engine == "tensorrt":
@@ -151,7 +159,7 @@ def _changes(load: Load) -> Iterator[tuple[str, Load]]:
 
 
 def _table_mib(load: Load, skus: int) -> float:
-    return skus * load.prototypes * DIMENSION / MIB
+    return products_mib(skus, skus * load.prototypes, DIMENSION)
 
 
 def _weight_bytes(graph: onnx.ModelProto, planned: bool) -> int:

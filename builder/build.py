@@ -119,7 +119,7 @@ def build(request: Request, progress: Progress) -> Built:
         ledger = ledger_for(int8, request.device, request.load)
         _refuse(ledger, int8, request, planned=False)
         values = report_values(graphs.taps, graphs.parts, parity, ledger, kept)
-        info = _info(request, graphs, photos, values)
+        info = _info(request, graphs, photos, values, ledger)
         content.update(msgspec.to_builtins(info))
     return Built(info, graphs.taps, parity, ledger, kept, photos.unreadable)
 
@@ -200,7 +200,7 @@ def _parity(folder: Path, exact: onnx.ModelProto, photos: Photos, progress: Prog
         float_graph.unlink()
 
 
-def _info(request: Request, graphs: _Graphs, photos: Photos, report: dict[str, Any]) -> BuildInfo:
+def _info(request: Request, graphs: _Graphs, photos: Photos, report: dict[str, Any], ledger: Ledger) -> BuildInfo:
     return BuildInfo(
         engine=request.load.engine,
         backbone=request.model.stem,
@@ -213,4 +213,5 @@ def _info(request: Request, graphs: _Graphs, photos: Photos, report: dict[str, A
         images=len(photos.ranges),
         report=report,
         precision=request.precision,
+        network_mib=round(ledger.network_mib, 1),
     )

@@ -86,7 +86,7 @@ def _request(arguments: argparse.Namespace, device: DeviceConfig) -> Request:
         min_cosine=arguments.min_cosine,
         precision=arguments.precision,
         load=Load(
-            engine=arguments.engine,
+            engine=arguments.engine or device.engine,
             max_batch=arguments.max_batch,
             skus=arguments.skus[0],
             growth=arguments.skus[-1],
@@ -139,7 +139,7 @@ def _parser() -> Parser:
     add("--images", type=Path, required=True, metavar="DIR", help="photos like those in use, sub-folders included")
     add("--device", type=Path, required=True, metavar="FILE", help="a file of configs/devices/")
     add("--out", type=Path, required=True, metavar="DIR", help="the build folder to write or replace")
-    add("--engine", choices=("onnxruntime", "tensorrt"), default="onnxruntime", help="what will run (onnxruntime)")
+    add("--engine", choices=("onnxruntime", "tensorrt"), help="what will run (default: what the device runs best)")
     add("--precision", choices=("int8", "float32"), default="int8", help="float32: to compare with (default: int8)")
     add("--preprocess", type=Path, metavar="FILE", help="how the model wants its pixels (default: the .yaml beside it)")
     add("--taps", type=_names, default=(), metavar="A,B,C", help="tensors to pool (default: the last 6 stages)")

@@ -47,6 +47,7 @@ def bundle_in_memory(build: BuildFolder, fitted: Fitted, material: Material, set
         max_batch=build.info.max_batch,
         classes=len(material.products),
         promise=promise_of(fitted, settings),
+        network_mib=build.info.network_mib,
     )
     nothing = np.zeros((0, build.info.input.height_px, build.info.input.width_px, 3), np.uint8)
     golden = Golden(nothing, np.zeros((0, fitted.head.dimension + 1), np.float32))

@@ -40,7 +40,8 @@ class InputSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class BuildInfo(Struct, frozen=True, kw_only=True):
     """The manifest content of a build folder. `backbone_sha256` is of the ONNX file that was given.
 
-    `precision` is int8, or float32 of a build that others are compared with.
+    `precision` is int8, or float32 of a build that others are compared with. `network_mib` is what a process with this
+    network takes without products and cameras, an estimate.
     """
 
     engine: str
@@ -54,6 +55,7 @@ class BuildInfo(Struct, frozen=True, kw_only=True):
     images: int
     report: dict[str, Any]
     precision: Annotated[str, Meta(pattern="^(int8|float32)$")] = "int8"
+    network_mib: Annotated[float, Meta(ge=0)] = 0.0
 
 
 @dataclass(frozen=True, slots=True)

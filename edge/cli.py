@@ -29,7 +29,9 @@ from edge.config import MAX_THREADS, DaemonConfig, EngineConfig, load_daemon_con
 from edge.daemon import Daemon, Outgoing, Sender, Stream
 from edge.engines import REFERENCE
 from edge.errors import GateError, InputError
-from edge.health import Health
+from edge.footprint import available_mib, refuse_too_large
+from edge.health import Health, resident_mib
+from edge.heap import give_back_freed
 from edge.metrics import MetricsServer
 from edge.pipeline import Pipeline
 from edge.ports import Engine
@@ -79,6 +81,7 @@ def _daemon(argv: Sequence[str]) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     config = load_daemon_config(arguments.config, parse_source)
     bundle = read_bundle(Path(config.bundle))
+    refuse_too_large(bundle, config, available_mib(), resident_mib())
     if arguments.check:
         with ExitStack() as stack:
             engine = stack.enter_context(engine_of(bundle, config.engine))
@@ -123,7 +126,9 @@ def _run(
     log.info("running: device %s, bundle %s, epoch %s", config.device_id, bundle.id, origin.epoch)
     if await_subscribers:
         _await_subscribers(publisher, await_subscribers, stop)
-    Daemon(streams, Pipeline(bundle, engine), outgoing, time.monotonic_ns).run(stop)
+    pipeline = Pipeline(bundle, engine)
+    give_back_freed()
+    Daemon(streams, pipeline, outgoing, time.monotonic_ns).run(stop)
 
 
 def _await_subscribers(publisher: ZmqPublisher, count: int, stop: threading.Event) -> None:

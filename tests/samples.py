@@ -92,7 +92,11 @@ def rules(count: int) -> Rules:
 
 
 def write_sample_bundle(
-    path: Path, count: int = 6, changed_rules: Rules | None = None, engine: str = "onnxruntime"
+    path: Path,
+    count: int = 6,
+    changed_rules: Rules | None = None,
+    engine: str = "onnxruntime",
+    network_mib: float = 0.0,
 ) -> Path:
     """Write a bundle of `count` products, one prototype each, made by the very engine that runs, or its reference."""
     content = BundleInfo(
@@ -104,6 +108,7 @@ def write_sample_bundle(
         max_batch=4,
         classes=count,
         promise={},
+        network_mib=network_mib,
     )
     crops = np.stack([product(number, SIDE_PX, SIDE_PX) for number in range(count)])
     with write_bundle(path, content) as folder:

@@ -17,12 +17,12 @@ import numpy as np
 from edge import lookup
 from edge.bundle import Bundle
 from edge.device import DeviceConfig
+from edge.footprint import LIBRARIES_MIB
 from edge.parameters import PrototypeTable
 
 __all__ = ["Room", "TableSize", "room_on", "table_size"]
 
 MIB = 1 << 20
-LIBRARIES_MIB = 90.0
 GRAPH_COPIES = 2.0
 REPEATS = 40
 

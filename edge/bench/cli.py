@@ -251,9 +251,11 @@ def _latency_figures(paced: Paced, interval_ns: int) -> list[Figure]:
 def _memory_figures(seen: Observed) -> list[Figure]:
     grown = slope(seen.memory)
     pss_mib = max((sample.pss_kib for sample in seen.memory), default=float("nan")) / 1024
+    alone_mib = max((sample.alone_kib for sample in seen.memory), default=float("nan")) / 1024
     figures = [
         Figure("processes", max((sample.processes for sample in seen.memory), default=0), ""),
         at_most("PSS of all processes, peak", pss_mib, "MiB", MAX_PSS_MIB),
+        Figure("the same, were nothing else to map these files", alone_mib, "MiB"),
         Figure("RSS of all processes, peak", max((s.rss_kib for s in seen.memory), default=0) / 1024, "MiB"),
     ]
     if grown is not None:

@@ -38,6 +38,7 @@ _DETECTOR = {
         ("expected_slope", 1.0),
         ("expected_level", -1.0),
         ("expected_growth", -1.0),
+        ("expected_low", 0.0),
     )
 }
 CODE = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)

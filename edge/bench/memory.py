@@ -2,18 +2,24 @@
 
 PSS counts a page that n processes share as 1/n in each: the sum over the processes is what the daemon really takes.
 RSS counts it in full in each, so its sum is an upper bound. Both are of the daemon and everything that it started.
+
+`alone` is what PSS would be were nothing else on the machine, such as the program that measures, to map the same files:
+private pages, and of each shared mapping the most that one of the processes has of it. A budget is held against that.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import psutil
 
 __all__ = ["MemorySample", "Slope", "sample_tree", "slope"]
+
+_WORDS = {"VmFlags", "THPeligible", "ProtectionKey"}  # fields that are not sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,17 @@ class MemorySample:
     processes: int
     pss_kib: int
     rss_kib: int
+    alone_kib: int
+
+
+@dataclass(slots=True)
+class _Account:
+    """One process; `shared_kib` by offset, device and inode of what is mapped."""
+
+    pss_kib: int = 0
+    rss_kib: int = 0
+    private_kib: int = 0
+    shared_kib: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +59,19 @@ def sample_tree(pid: int, frames: int) -> MemorySample | None:
         pids = [pid, *(child.pid for child in root.children(recursive=True))]
     except psutil.NoSuchProcess:
         return None
-    found = [account for account in map(_rollup, pids) if account is not None]
+    found = [account for account in map(_account, pids) if account is not None]
     if not found:
         return None
-    return MemorySample(frames, len(found), sum(pss for pss, _ in found), sum(rss for _, rss in found))
+    shared: Counter[str] = Counter()
+    for account in found:
+        shared |= account.shared_kib  # the larger of both
+    return MemorySample(
+        frames,
+        len(found),
+        sum(account.pss_kib for account in found),
+        sum(account.rss_kib for account in found),
+        sum(account.private_kib for account in found) + shared.total(),
+    )
 
 
 def slope(samples: Sequence[MemorySample]) -> Slope | None:
@@ -67,13 +93,28 @@ def slope(samples: Sequence[MemorySample]) -> Slope | None:
     return Slope(growth * 1000, error * 1000, len(points))
 
 
-def _rollup(pid: int) -> tuple[int, int] | None:
-    """Return PSS and RSS of one process in KiB; None when it ended or has no memory left to account for."""
+def _account(pid: int) -> _Account | None:
+    """Return the memory of one process; None when it ended or has no memory left to account for."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
         return None
-    fields = {line.split(":")[0]: int(line.split()[1]) for line in lines[1:]}
-    if "Pss" not in fields or "Rss" not in fields:
-        return None
-    return fields["Pss"], fields["Rss"]
+    account, shared = _Account(), ""
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name == "Pss":
+            account.pss_kib += _kib(value)
+        elif name == "Rss":
+            account.rss_kib += _kib(value)
+        elif name.startswith("Private_") and name != "Private_Hugetlb":
+            account.private_kib += _kib(value)
+        elif name in {"Shared_Clean", "Shared_Dirty"}:
+            account.shared_kib[shared] += _kib(value)
+        elif not value.endswith("kB") and name not in _WORDS:
+            fields = line.split(maxsplit=5)  # range, rights, offset, device, inode, path
+            shared = " ".join(fields[2:5])
+    return account if account.rss_kib else None
+
+
+def _kib(value: str) -> int:
+    return int(value.split(maxsplit=1)[0])

@@ -27,9 +27,9 @@ class NumkongDots:
 
         self._dots = numkong.dots_packed
         self._width = -(-rows.shape[1] // _LANE) * _LANE
-        padded = np.zeros((len(rows), self._width), np.int8)
-        padded[:, : rows.shape[1]] = rows
-        self._packed = numkong.dots_pack(padded)
+        if self._width != rows.shape[1]:
+            rows = np.pad(rows, ((0, 0), (0, self._width - rows.shape[1])))
+        self._packed = numkong.dots_pack(np.ascontiguousarray(rows))
         self._sum = sum_type(rows)
         self.held_bytes = self._packed.nbytes
 

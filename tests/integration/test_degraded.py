@@ -76,3 +76,11 @@ def test_a_person_at_a_desk_gets_the_reference_and_a_warning(config: Path, tmp_p
     assert done.returncode == 0
     assert done.stderr.startswith("edge-classify: warning: the engine's reference on the CPU decides: ")
     assert json.loads((tmp_path / "o").read_text())["sku"] == "sku-003"
+
+
+def test_a_bundle_that_does_not_fit_what_is_free_is_refused_at_once(config: Path, tmp_path: Path) -> None:
+    samples.write_sample_bundle(tmp_path / "bundle", network_mib=1e7)
+    done = run("daemon", "--config", config)
+    assert done.returncode == 3
+    assert "needs about 100000" in done.stderr
+    assert "MiB are free here; stop other processes" in done.stderr

@@ -10,7 +10,7 @@ from edge.bench.memory import MemorySample, sample_tree, slope
 
 
 def samples(*pss_kib: int, step: int = 100) -> list[MemorySample]:
-    return [MemorySample(number * step, 2, pss, 2 * pss) for number, pss in enumerate(pss_kib)]
+    return [MemorySample(number * step, 2, pss, 2 * pss, pss) for number, pss in enumerate(pss_kib)]
 
 
 def test_growth_is_that_after_the_warm_up_third() -> None:
@@ -52,6 +52,7 @@ def test_all_processes_of_a_tree_are_counted() -> None:
     assert both is not None
     assert (both.frames, both.processes) == (7, alone.processes + 1)
     assert 0 < both.pss_kib <= both.rss_kib
+    assert both.pss_kib - 256 <= both.alone_kib <= both.rss_kib  # pages come and go between two mappings
 
 
 def test_a_process_that_is_gone_has_no_memory() -> None:

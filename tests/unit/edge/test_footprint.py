@@ -1,0 +1,47 @@
+"""What a daemon will take, and that it is refused before it is taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import samples
+
+from edge import footprint
+from edge.bundle import read_bundle
+from edge.config import CameraConfig, DaemonConfig, PublishConfig
+from edge.errors import GateError
+from edge.footprint import available_mib, needed_mib, refuse_too_large
+
+
+def config(cameras: int) -> DaemonConfig:
+    some = tuple(CameraConfig(id=f"c{number}", source="synthetic: 64x64", ring_slots=2) for number in range(cameras))
+    return DaemonConfig(device_id="d", bundle="b", cameras=some, publish=PublishConfig(decisions="ipc:///tmp/x"))
+
+
+def test_it_counts_network_tables_search_and_cameras(tmp_path: Path) -> None:
+    bundle = read_bundle(samples.write_sample_bundle(tmp_path / "b", 6, network_mib=100.0))
+    rows, dimension = bundle.table.prototypes.shape
+    tables = 2 * rows * dimension + 360 * 6 + 4 * 4 * 4 * rows
+    rings = 2 * 2 * 1920 * 1080 * 3
+    assert needed_mib(bundle, config(2)) == pytest.approx(100 + 64 + (tables + rings) / footprint.MIB)
+
+
+def test_a_bundle_that_does_not_say_is_never_refused(tmp_path: Path) -> None:
+    bundle = read_bundle(samples.write_sample_bundle(tmp_path / "b"))
+    assert needed_mib(bundle, config(16)) == 0.0
+    refuse_too_large(bundle, config(16), 0.0, 0.0)
+
+
+def test_what_this_process_holds_already_is_free_for_it(tmp_path: Path) -> None:
+    bundle = read_bundle(samples.write_sample_bundle(tmp_path / "b", network_mib=100.0))
+    needed = needed_mib(bundle, config(1))
+    refuse_too_large(bundle, config(1), needed - 40.0, 40.0)
+    with pytest.raises(GateError, match=r"needs about 1\d\d MiB with 1 cameras?, 1\d\d MiB are free here; stop other"):
+        refuse_too_large(bundle, config(1), needed - 41.0, 40.0)
+
+
+def test_the_system_tells_what_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 < available_mib() < 1 << 24
+    monkeypatch.setattr(footprint, "Path", lambda _: Path("/nowhere/meminfo"))
+    assert available_mib() == float("inf")
