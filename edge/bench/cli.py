@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -265,7 +266,9 @@ def _memory_figures(seen: Observed) -> list[Figure]:
 
 
 def _read(path: Path) -> tuple[DaemonConfig, Bundle]:
-    config = load_daemon_config(path, parse_source)
+    """Return the configuration and the bundle; no fallback: what is measured is the bundle's own engine."""
+    given = load_daemon_config(path, parse_source)
+    config = msgspec.structs.replace(given, engine=msgspec.structs.replace(given.engine, fallback="none"))
     return config, read_bundle(Path(config.bundle))
 
 

@@ -111,6 +111,15 @@ def test_a_daemon_that_cannot_run_ends_with_its_last_words(
     assert "nowhere" in err
 
 
+def test_a_stand_in_for_the_engine_is_not_measured(
+    cart: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples.write_sample_bundle(tmp_path / "bundle", engine="tensorrt")
+    cart.write_text(cart.read_text() + "engine: {fallback: onnxruntime}\n")
+    assert main(["pipeline", "--config", str(cart), "--frames", "60", "--out", str(tmp_path / "bench.json")]) == 1
+    assert "no such plan" in capsys.readouterr().err
+
+
 def test_a_live_camera_has_no_throughput(cart: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, "/dev/video0")
     assert main(["pipeline", "--config", str(config)]) == 2
