@@ -28,7 +28,7 @@ from builder.optimise import moved, optimised
 from builder.parity import Parity, measure_parity, refuse_below
 from builder.photos import Photos, in_batches, list_photos, read_photos
 from builder.quantise import cpu_graph, trt_graph
-from builder.ranges import Ranges, find_ranges
+from builder.ranges import METHODS, Ranges, find_ranges
 from builder.report import report_values
 from builder.sensitivity import Kept, Quantise, cosine_to, features_of, groups_of, keep_fewest
 from builder.sidecar import read_preprocess
@@ -39,6 +39,7 @@ from edge.device import DeviceConfig
 __all__ = ["Built", "Progress", "Request", "build"]
 
 FLOAT_GRAPH = "float.onnx"
+BEST = "best"
 PROBE = 128  # photos that sensitivities are measured on, at most
 
 
@@ -54,7 +55,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to build, from what, and what is still acceptable. `precision` is int8 or float32."""
+    """What to build and what is still acceptable. `precision` is int8 or float32, `ranges` one of METHODS or BEST."""
 
     model: Path
     images: Path
@@ -67,6 +68,7 @@ class Request:
     seed: int = 0
     min_cosine: float = 0.95
     precision: str = "int8"
+    ranges: str = "minmax"
 
     @property
     def is_int8(self) -> bool:
@@ -97,6 +99,15 @@ class _Graphs:
     spec: InputSpec
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantisers:
+    """What makes the graph of each engine, some nodes left in float; how ranges were found, and what each way gave."""
+
+    by_engine: dict[str, Quantise]
+    method: str
+    cosines: dict[str, float]
+
+
 def build(request: Request, progress: Progress) -> Built:
     """Build and seal; raises the errors of the steps: InputError, ModelError, ConfigError, GateError, EngineError."""
     content: dict[str, Any] = {}
@@ -107,7 +118,8 @@ def build(request: Request, progress: Progress) -> Built:
         _refuse(planned, graphs.model, request, planned=request.is_int8)
         photos = _photos(request, graphs.spec, progress)
         _scale(graphs, photos, progress)
-        quantise = _quantisers(request, graphs, photos, progress)
+        quantisers = _quantisers(request, graphs, photos, progress)
+        quantise = quantisers.by_engine
         int8 = _save(folder, quantise, frozenset())
         parity = _parity(folder, graphs.model, photos, progress)
         kept = None
@@ -119,6 +131,7 @@ def build(request: Request, progress: Progress) -> Built:
         ledger = ledger_for(int8, request.device, request.load)
         _refuse(ledger, int8, request, planned=False)
         values = report_values(graphs.taps, graphs.parts, parity, ledger, kept)
+        values["ranges"] = {"method": quantisers.method, "cosine": quantisers.cosines}
         info = _info(request, graphs, photos, values, ledger)
         content.update(msgspec.to_builtins(info))
     return Built(info, graphs.taps, parity, ledger, kept, photos.unreadable)
@@ -153,20 +166,48 @@ def _scale(graphs: _Graphs, photos: Photos, progress: Progress) -> None:
     set_scale(graphs.model, scale_from_energy(energy, graphs.parts))
 
 
-def _ranges(request: Request, graphs: _Graphs, photos: Photos, progress: Progress) -> Ranges:
-    with progress.step("find ranges", len(photos.ranges)) as done:
-        return find_ranges(request.model, graphs.model, in_batches(photos.ranges), done)
+def _ranges(request: Request, graphs: _Graphs, photos: Photos, progress: Progress, method: str) -> Ranges:
+    with progress.step(f"find ranges, {method}", len(photos.ranges)) as done:
+        return find_ranges(request.model, graphs.model, in_batches(photos.ranges), done, method)
 
 
-def _quantisers(request: Request, graphs: _Graphs, photos: Photos, progress: Progress) -> dict[str, Quantise]:
-    """Return for each engine what makes its graph, some nodes left in float; in float32, all of them."""
+def _quantisers(request: Request, graphs: _Graphs, photos: Photos, progress: Progress) -> Quantisers:
+    """Return what makes the graphs; in float32, all nodes are left in float."""
     if not request.is_int8:
-        return {"onnxruntime": lambda _: graphs.model, "tensorrt": lambda _: float_input(graphs.model)}
-    ranges = _ranges(request, graphs, photos, progress)
+        plain: dict[str, Quantise] = {
+            "onnxruntime": lambda _: graphs.model,
+            "tensorrt": lambda _: float_input(graphs.model),
+        }
+        return Quantisers(plain, "none", {})
+    methods = tuple(METHODS) if request.ranges == BEST else (request.ranges,)
+    found = {
+        method: _with_ranges(request, graphs, _ranges(request, graphs, photos, progress, method)) for method in methods
+    }
+    if len(found) == 1:
+        return Quantisers(next(iter(found.values())), methods[0], {})
+    return _best(request, graphs, found, photos, progress)
+
+
+def _with_ranges(request: Request, graphs: _Graphs, ranges: Ranges) -> dict[str, Quantise]:
     return {
         "onnxruntime": lambda kept: cpu_graph(request.model, graphs.folded, graphs.model, ranges, kept),
         "tensorrt": lambda kept: trt_graph(request.model, graphs.model, ranges, kept),
     }
+
+
+def _best(
+    request: Request, graphs: _Graphs, found: dict[str, dict[str, Quantise]], photos: Photos, progress: Progress
+) -> Quantisers:
+    """Return the quantisers of the method whose features are nearest to float on the photos that set the ranges."""
+    engine, crops = request.load.engine, photos.ranges[:PROBE]
+    measure = cosine_to(features_of(graphs.model, crops), crops, as_written=engine == "tensorrt")
+    cosines = {}
+    with progress.step("compare ranges", len(found)) as done:
+        for method, quantise in found.items():
+            cosines[method] = measure(quantise[engine](frozenset()))
+            done(1)
+    best = max(cosines, key=lambda method: cosines[method] if cosines[method] == cosines[method] else -1.0)
+    return Quantisers(found[best], best, cosines)
 
 
 def _save(folder: Path, quantise: dict[str, Quantise], kept: frozenset[str]) -> onnx.ModelProto:

@@ -16,9 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from builder.budget import Ledger, Load
-from builder.build import Built, Request
+from builder.build import BEST, Built, Request
 from builder.build import build as build_folder
 from builder.compile import FLAG, compile_only
+from builder.ranges import METHODS
 from builder.report import ledger_table, print_report
 from edge.build_folder import GRAPHS, KIND
 from edge.command import Parser, run
@@ -85,6 +86,7 @@ def _request(arguments: argparse.Namespace, device: DeviceConfig) -> Request:
         seed=arguments.seed,
         min_cosine=arguments.min_cosine,
         precision=arguments.precision,
+        ranges=arguments.ranges,
         load=Load(
             engine=arguments.engine or device.engine,
             max_batch=arguments.max_batch,
@@ -141,6 +143,7 @@ def _parser() -> Parser:
     add("--out", type=Path, required=True, metavar="DIR", help="the build folder to write or replace")
     add("--engine", choices=("onnxruntime", "tensorrt"), help="what will run (default: what the device runs best)")
     add("--precision", choices=("int8", "float32"), default="int8", help="float32: to compare with (default: int8)")
+    add("--ranges", choices=(*METHODS, BEST), default="minmax", help="how they are found; best tries all (minmax)")
     add("--preprocess", type=Path, metavar="FILE", help="how the model wants its pixels (default: the .yaml beside it)")
     add("--taps", type=_names, default=(), metavar="A,B,C", help="tensors to pool (default: the last 6 stages)")
     add("--max-batch", type=_between(1, MAX_BATCH), default=8, metavar="N", help="crops at once (default: 8)")

@@ -80,6 +80,16 @@ def test_a_build_is_for_what_its_device_runs_best(place: Path, capsys: Capture) 
     assert "the largest: CUDA and TensorRT 600 MiB, workspace of a layer 256 MiB, " in capsys.readouterr().err
 
 
+def test_the_best_ranges_are_those_whose_features_are_nearest_to_float(place: Path, capsys: Capture) -> None:
+    assert _run(place, "--ranges", "best") == 0
+    found = read_build(place / "build").info.report["ranges"]
+    assert found["cosine"].keys() == {"minmax", "percentile", "entropy"}
+    assert found["cosine"][found["method"]] == max(found["cosine"].values())
+    assert _run(place) == 0
+    assert read_build(place / "build").info.report["ranges"] == {"method": "minmax", "cosine": {}}
+    capsys.readouterr()
+
+
 def test_a_float_build_is_what_others_are_compared_with(place: Path, capsys: Capture) -> None:
     assert _run(place, "--precision", "float32") == 0
     found = read_build(place / "build")

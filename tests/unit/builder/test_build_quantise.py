@@ -10,6 +10,7 @@ import pytest
 from quantised_nets import IMAGENET, LITE, graphs, images, ranges_of, run
 from small_nets import bottleneck_resnet, mobile, plain, plain_resnet, separable, vision_transformer
 
+from builder.photos import in_batches
 from builder.quantise import cpu_graph
 from builder.ranges import find_ranges
 from builder.sidecar import Preprocess
@@ -120,3 +121,23 @@ def test_every_photo_counts_wherever_it_stands() -> None:
 def test_the_same_photos_give_the_same_bytes() -> None:
     first, second = (_int8(mobile(), LITE, 32)[1].SerializeToString() for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize("method", ["percentile", "entropy"])
+def test_other_ranges_lie_within_the_largest_values(method: str) -> None:
+    _, model = graphs(mobile(), LITE)
+    crops = images(20, 32)
+    wide = find_ranges(PATH, model, in_batches(crops), lambda _: None)
+    heard: list[int] = []
+    narrow = find_ranges(PATH, model, in_batches(crops), heard.append, method)
+    assert sum(heard) == 20
+    assert set(narrow.keys()) == set(wide.keys())
+    narrower = 0
+    for name in wide.keys():  # noqa: SIM118  # the vendor's type is no mapping
+        (low, high), (least, most) = (
+            (float(np.ravel(side)[0]) for side in found[name].range_value) for found in (wide, narrow)
+        )
+        slack = 0.02 * (high - low) + 1e-6  # a bin
+        assert low - slack <= least <= most <= high + slack, name
+        narrower += most - least < 0.9 * (high - low)
+    assert narrower > 0
