@@ -13,8 +13,8 @@ their own, no Q/DQ on biases nor on outputs, both inputs of residual additions q
 convolutions. This explicit form is the one that TensorRT 8.5 to 11 read. It takes the same bytes, turned to float
 first.
 
-What the builder added (preprocessing, pooling) stays float in both. Ranges: `builder.ranges`; on EfficientNet-Lite0 the three
-ways differ little (cosine 0.9909 by each for CPUs, 0.9951 to 0.9953 for TensorRT).
+What the builder added (preprocessing, pooling) stays float in both. Ranges: `builder.ranges`; on
+EfficientNet-Lite0 the three ways differ little (cosine 0.9909 by each for CPUs, 0.9951 to 0.9953 for TensorRT).
 """
 
 from __future__ import annotations
