@@ -26,13 +26,20 @@ from builder.optimise import OWN
 from builder.wiring import Wiring
 from edge.device import DeviceConfig
 from edge.errors import GateError
-from edge.footprint import CAMERA_MIB, LIBRARIES_MIB, MIB, products_mib, rings_mib, search_mib
+from edge.footprint import (
+    CAMERA_MIB,
+    LIBRARIES_MIB,
+    MIB,
+    RING_SLOTS,
+    WORKSPACE_MIB,
+    products_mib,
+    rings_mib,
+    search_mib,
+)
 
-__all__ = ["WORKSPACE_MIB", "Ledger", "Line", "Load", "changes_that_fit", "ledger_for", "refuse_over"]
+__all__ = ["Ledger", "Line", "Load", "changes_that_fit", "ledger_for", "refuse_over"]
 
 DIMENSION = 192  # of a prototype, one byte each, to budget for: edge-calibrate chooses 256 at most
-WORKSPACE_MIB = 256  # what TensorRT's kernels may use beside the activations; `edge-build --compile-only` holds to it
-RING_SLOTS = 4  # as many as a camera has where nothing is configured
 ARENA_FACTOR = 2.0  # ONNX Runtime's arena grows by doubling
 PACKED_COPIES = 2.0  # weights as read, and repacked for the kernels
 FUSED = {"Relu", "Clip"}  # what disappears into the quantisation behind it

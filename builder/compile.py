@@ -17,7 +17,6 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from builder.budget import WORKSPACE_MIB
 from builder.trt_engine import Compiled, Order, compile_graph
 from edge.assembly import engine_of
 from edge.bundle import Bundle, read_bundle
@@ -28,6 +27,7 @@ from edge.engines.cuda import Gpu, find_gpu
 from edge.engines.plan import KIND, PLAN, PlanInfo, graph_sha256, plan_beside, write_plan
 from edge.engines.trt import import_tensorrt
 from edge.errors import BundleError, InputError
+from edge.footprint import WORKSPACE_MIB
 from edge.sealed import refuse_foreign
 from edge.writing import whole_file
 

@@ -20,6 +20,9 @@ __all__ = [
     "FRAME_BYTES",
     "LIBRARIES_MIB",
     "MIB",
+    "PRODUCT_BYTES",
+    "RING_SLOTS",
+    "WORKSPACE_MIB",
     "available_mib",
     "needed_mib",
     "products_mib",
@@ -30,6 +33,8 @@ __all__ = [
 
 MIB = 1 << 20
 LIBRARIES_MIB = 83.0  # Python, what the daemon imports, and an ONNX Runtime session without its weights
+WORKSPACE_MIB = 256  # what TensorRT's kernels may use beside the activations; `edge-build --compile-only` holds to it
+RING_SLOTS = 4  # of a camera where nothing is configured
 CAMERA_MIB = 32.0  # a capture process beside the daemon
 FRAME_BYTES = 1920 * 1080 * 3
 TABLES = 2  # as stored, and as searched

@@ -1,8 +1,8 @@
 """What a table of N products takes: bytes per product, the time of one lookup, and the N at which a device is full.
 
-Memory is counted: the int8 table as it lies in the bundle, and the index that `edge.lookup` makes of it. The room on a
-device is its application budget less headroom, the engine's own runtime, the graph (as read and as repacked) and
-LIBRARIES_MIB for Python, its libraries and a session, measured once on a development machine. An estimate, and says so.
+Memory is counted: the int8 table as it lies in the bundle, the index that `edge.lookup` makes of it, and a product's
+names. The room on a device is its application budget less headroom, what the daemon takes beside its products with one
+camera (`edge.footprint`), and the engine's own runtime. An estimate, and says so.
 Lookup times are of this machine and one thread of its BLAS, not of the device.
 """
 
@@ -17,12 +17,11 @@ import numpy as np
 from edge import lookup
 from edge.bundle import Bundle
 from edge.device import DeviceConfig
-from edge.footprint import LIBRARIES_MIB
+from edge.footprint import CAMERA_MIB, LIBRARIES_MIB, MIB, PRODUCT_BYTES, RING_SLOTS, WORKSPACE_MIB, rings_mib
 from edge.parameters import PrototypeTable
 
 __all__ = ["Room", "TableSize", "room_on", "table_size"]
 
-MIB = 1 << 20
 GRAPH_COPIES = 2.0
 REPEATS = 40
 
@@ -69,12 +68,13 @@ def table_size(table: PrototypeTable, products: int, seed: int) -> TableSize:
 def room_on(device: DeviceConfig, bundle: Bundle) -> Room:
     """Return the room for products on `device` for a bundle's engine and its number of prototypes per product."""
     memory = device.memory
-    taken = LIBRARIES_MIB * MIB + GRAPH_COPIES * bundle.graph.stat().st_size
-    if device.engine == "tensorrt":
-        taken += memory.runtime_overhead_mib * MIB
+    network = bundle.info.network_mib or LIBRARIES_MIB + GRAPH_COPIES * bundle.graph.stat().st_size / MIB
+    taken = (network + CAMERA_MIB + rings_mib(RING_SLOTS)) * MIB
+    if bundle.info.engine == "tensorrt":
+        taken += (memory.runtime_overhead_mib + WORKSPACE_MIB) * MIB
     free = max(memory.application_budget_mib * (1.0 - memory.headroom) * MIB - taken, 0.0)
     here = table_size(bundle.table, bundle.info.classes, 0)
-    per_product = here.memory_bytes / here.products
+    per_product = here.memory_bytes / here.products + PRODUCT_BYTES
     return Room(device.module, int(free), per_product, int(free / per_product))
 
 

@@ -3,7 +3,8 @@
 Figure: 1 - what the deciding process takes / what one process may take on the device (`application_budget_mib` of its
 file). Under 20 % left, a busy moment swaps or kills. What it takes is measured in a process of its own on this machine
 (`calibration.readiness.footprint`), several times: the highest run counts, the runs are the interval. CUDA and TensorRT
-are added from the device file when the bundle's engine is TensorRT. Not in it: camera processes and their rings.
+are added from the device file when the bundle's engine is TensorRT, and one camera's process with its ring
+(`edge.footprint`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from calibration.readiness.footprint import Footprint
 from calibration.readiness.verdict import Check, Interval, Limit, Topic, judge, not_testable
 from edge.device import DeviceConfig, load_device_config
+from edge.footprint import CAMERA_MIB, RING_SLOTS, WORKSPACE_MIB, rings_mib
 
 __all__ = ["RUNS", "check_headroom", "find_device"]
 
@@ -38,11 +40,12 @@ def check_headroom(device: DeviceConfig | None, runs: Sequence[Footprint], engin
     if not runs:
         needs = "a process that decides with this bundle; it could not be run and measured on this machine"
         return not_testable(TOPIC, needs, "Measure on the device itself (edge-bench).")
-    added = float(device.memory.runtime_overhead_mib) if engine == TENSORRT else 0.0
+    added = _added(device, engine)
     budget = float(device.memory.application_budget_mib)
     worst = max(runs, key=lambda run: run.peak_mib)
-    rest = [1.0 - (run.peak_mib + added) / budget for run in runs]
-    needed = worst.peak_mib + added
+    extra = sum(mib for _, mib in added)
+    rest = [1.0 - (run.peak_mib + extra) / budget for run in runs]
+    needed = worst.peak_mib + extra
     found = (
         f"One process takes about {needed:,.0f} MiB for {products:,} products, of the {budget:,.0f} MiB that it may "
         f"take on the {device.module}. Measured on this machine, not on the device."
@@ -52,7 +55,7 @@ def check_headroom(device: DeviceConfig | None, runs: Sequence[Footprint], engin
         "device": device.module,
         "budget_mib": budget,
         "needed_mib": needed,
-        "lines": _lines(worst, added, engine),
+        "lines": [*_lines(worst), *map(list, added)],
         "engine_of_device": device.engine,
         "engine_of_bundle": engine,
     }
@@ -61,14 +64,22 @@ def check_headroom(device: DeviceConfig | None, runs: Sequence[Footprint], engin
     return judge(TOPIC, min(rest), interval, (found, kept, past), details)
 
 
-def _lines(run: Footprint, added: float, engine: str) -> list[list[object]]:
-    """Return (what, MiB) that sum to the peak and what is added to it."""
+def _added(device: DeviceConfig, engine: str) -> list[tuple[str, float]]:
+    """Return (what, MiB) that the measured process has not, and the daemon has."""
+    added = [("one camera and its ring", CAMERA_MIB + rings_mib(RING_SLOTS))]
+    if engine == TENSORRT:
+        added.append(("CUDA and TensorRT (device file)", float(device.memory.runtime_overhead_mib)))
+        added.append(("workspace of a layer", float(WORKSPACE_MIB)))
+    return added
+
+
+def _lines(run: Footprint) -> list[list[object]]:
+    """Return (what, MiB) that sum to the peak."""
     steps = run.libraries_mib + run.bundle_mib + run.engine_mib + run.deciding_mib
-    lines: list[list[object]] = [
+    return [
         ["Python and libraries", run.libraries_mib],
         ["bundle: table and rules", run.bundle_mib],
         ["engine: weights and session", run.engine_mib],
         ["deciding on full batches", run.deciding_mib],
         ["more for a moment, while loading", max(run.peak_mib - steps, 0.0)],
     ]
-    return [*lines, ["CUDA and TensorRT (device file)", added]] if engine == TENSORRT else lines

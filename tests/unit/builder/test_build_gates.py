@@ -11,11 +11,12 @@ from onnx import TensorProto, helper, numpy_helper
 from quantised_nets import LITE, graphs, ranges_of
 from small_nets import bottleneck_resnet, mobile, plain_resnet
 
-from builder.budget import WORKSPACE_MIB, Ledger, Line, Load, changes_that_fit, ledger_for, refuse_over
+from builder.budget import Ledger, Line, Load, changes_that_fit, ledger_for, refuse_over
 from builder.parity import Agreement, Parity, measure_parity, refuse_below
 from builder.quantise import cpu_graph
 from edge.device import DeviceConfig, load_device_config
 from edge.errors import GateError
+from edge.footprint import WORKSPACE_MIB
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "devices"
 MIB = 1 << 20

@@ -204,12 +204,16 @@ def device(budget_mib: int, engine: str = "onnxruntime") -> DeviceConfig:
 
 def test_memory_headroom() -> None:
     runs = [Footprint(80, 5, 30, 10, 130), Footprint(80, 5, 30, 10, 140)]
-    check = check_headroom(device(200), runs, "onnxruntime", 1000)
+    check = check_headroom(device(250), runs, "onnxruntime", 1000)
     assert check.verdict is Verdict.PASS
-    assert check.figure == pytest.approx(0.3)
-    assert sum(mib for _, mib in check.details["lines"]) == pytest.approx(check.details["needed_mib"]) == 140
-    assert check_headroom(device(170), runs, "onnxruntime", 1000).verdict is Verdict.FAIL
-    assert check_headroom(device(800), runs, "tensorrt", 1000).figure == pytest.approx(1 - 740 / 800)
+    camera = 32 + 4 * 1920 * 1080 * 3 / 2**20
+    needed = 140 + camera
+    assert check.figure == pytest.approx(1 - needed / 250)
+    assert sum(mib for _, mib in check.details["lines"]) == pytest.approx(check.details["needed_mib"])
+    assert check.details["needed_mib"] == pytest.approx(needed)
+    assert check_headroom(device(230), runs, "onnxruntime", 1000).verdict is Verdict.FAIL
+    gpu = check_headroom(device(1200), runs, "tensorrt", 1000)
+    assert gpu.figure == pytest.approx(1 - (needed + 600 + 256) / 1200)
     assert check_headroom(None, [], "onnxruntime", 1000).verdict is Verdict.NOT_TESTABLE
     assert check_headroom(device(200), [], "onnxruntime", 1000).verdict is Verdict.NOT_TESTABLE
 
