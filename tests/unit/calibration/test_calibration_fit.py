@@ -42,7 +42,7 @@ def run(world: World, given: Material, settings: Settings = SETTINGS) -> Fitted:
 
 
 def pipeline(fitted: Fitted, given: Material, settings: Settings = SETTINGS) -> Pipeline:
-    info = SimpleNamespace(engine="onnxruntime", backbone="", input=SPEC, max_batch=8)
+    info = SimpleNamespace(engine="onnxruntime", backbone="", input=SPEC, max_batch=8, network_mib=0.0)
     build = cast(BuildFolder, SimpleNamespace(id="0" * 16, info=info, graph=Path("graph")))
     return Pipeline(bundle_in_memory(build, fitted, given, settings), FakeEngine())
 
