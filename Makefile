@@ -44,8 +44,8 @@ $(DEMO)/build/manifest.json: $(DEMO)/backbone/efficientnet-lite0.onnx $(DEMO)/ca
 $(DEMO)/bundle/manifest.json: $(DEMO)/build/manifest.json $(DEMO)/catalogue/render.json
 	$(BIN)/edge-calibrate --build $(DEMO)/build --catalogue $(DEMO)/catalogue --mix uniform --out $(@D)
 
-test: install ## the whole default suite, on all cores
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+test: install ## the whole default suite, on up to four cores
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800
