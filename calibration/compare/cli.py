@@ -61,7 +61,8 @@ def _compare(argv: Sequence[str]) -> int:
         raise CatalogueError(f"{arguments.catalogue}: no validation or test photos that both builds can read; add some")
     found = compared(material, first, second, place.seed)
     Console().print(_table(found))
-    Console().print(_losses(found)) if found.lost_most else None
+    if found.lost_most:
+        Console().print(_losses(found))
     if arguments.out is not None:
         with whole_file(arguments.out) as file:
             file.write(msgspec.json.format(msgspec.json.encode(found), indent=1))
