@@ -24,12 +24,13 @@ from calibration.space.expected import Expectation
 from calibration.space.head import Head
 from calibration.space.head_graph import append_head
 from edge.bench.child import observe
+from edge.bench.decide import usual_products, usual_rules
+from edge.bench.search import random_table
 from edge.build_folder import BuildFolder, read_build
-from edge.bundle import ENGINE_GRAPH, BundleInfo, Golden, Rules, write_bundle, write_parameters
+from edge.bundle import ENGINE_GRAPH, BundleInfo, Golden, write_bundle, write_parameters
 from edge.config import CameraConfig, DaemonConfig, PublishConfig, Slot, Slots
 from edge.device import load_device_config
 from edge.engines import EngineSpec, open_engine
-from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, PrototypeTable, QualityLimits
 
 PROTOTYPES = 8
 FRAMES = 60
@@ -96,8 +97,7 @@ def write(path: Path, build: BuildFolder, batch: int, skus: int) -> Path:
         0,
     )
     expectation = Expectation(np.zeros(features, np.float32), 0.8, 0.0, 0.0)
-    rows = rng.integers(-127, 128, (skus * PROTOTYPES, DIMENSION)).astype(np.int8)
-    prototypes = PrototypeTable(rows, 0.001, np.repeat(np.arange(skus), PROTOTYPES).astype(np.int32))
+    prototypes = random_table(skus, PROTOTYPES, DIMENSION)
     info = BundleInfo(
         engine="onnxruntime",
         backbone=build.info.backbone,
@@ -108,41 +108,14 @@ def write(path: Path, build: BuildFolder, batch: int, skus: int) -> Path:
         classes=skus,
         promise={},
     )
-    names = tuple(
-        ClassInfo(f"sku-{n:06d}", f"Product {n:06d}", "food", f"{n:013d}", "active", "tail") for n in range(skus)
-    )
     shape = (8, build.info.input.height_px, build.info.input.width_px, 3)
     crops = rng.integers(0, 256, shape).astype(np.uint8)
     with write_bundle(path, info) as folder:
         append_head(build.graph, head, expectation, folder / ENGINE_GRAPH)
         with open_engine("onnxruntime", folder / ENGINE_GRAPH, EngineSpec(max_batch=8)) as engine:
             golden = Golden(crops, engine.embed(crops))
-        write_parameters(folder, names, prototypes, rules(skus), golden)
+        write_parameters(folder, usual_products(skus), prototypes, usual_rules(skus), golden)
     return path
-
-
-def rules(count: int) -> Rules:
-    """Return rules of the usual kind; what they decide does not matter here."""
-
-    def each(value: float) -> np.ndarray:
-        return np.full(count, value, np.float32)
-
-    cuts = Cuts(
-        accept_confidence=each(0.9),
-        accept_strangeness=each(0.4),
-        verify_confidence=each(0.3),
-        source=("global",) * count,
-        isolated_below=-np.inf,
-        twin=np.full(count, -1, np.int32),
-        successor=np.full(count, -1, np.int32),
-        set_gap=0.05,
-        set_error=0.05,
-        max_set=5,
-    )
-    detector = {f"expected_{name}": np.array(0.0, np.float32) for name in ("intercept", "level", "growth", "low")}
-    detector["expected_slope"] = np.array(1.0, np.float32)
-    ood = OodModel("expected_cosine", 0.8, 0.05, detector)
-    return Rules(ConfidenceModel(6.0, 20.0, -5.0, each(0.0)), cuts, ood, QualityLimits(24, 0.0))
 
 
 def table(rows: list[dict[str, object]]) -> Table:

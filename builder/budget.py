@@ -4,7 +4,7 @@ Made twice: before anything is built, from the float graph as if it were INT8 al
 graph. Counted: weights, product tables with what a search holds, frame rings. Estimated from the shapes: activations of
 the largest batch. Measured once on a development machine and taken as constant: Python, its libraries, an engine's
 session; a camera's process (32 MiB, proportional, with a 640 x 480 clip). What the whole comes to was held against the
-daemon's own processes (`benchmarks/memory.py`; the constant was set on EfficientNet-Lite0 alone).
+daemon's own processes (`benchmarks/memory.py`; the constants were set on EfficientNet-Lite0 alone).
 
 The table is counted with NumKong (`pip install 'shelfedge[fast]'`); NumPy alone holds the searched one four times.
 
@@ -43,7 +43,6 @@ DIMENSION = 192  # of a prototype, one byte each, to budget for: edge-calibrate 
 ARENA_FACTOR = 2.0  # ONNX Runtime's arena grows by doubling
 PACKED_COPIES = 2.0  # weights as read, and repacked for the kernels
 FUSED = {"Relu", "Clip"}  # what disappears into the quantisation behind it
-NETWORK_LINES = 3  # libraries, weights, activations
 FEWER = 3  # changes that are named at most
 
 
@@ -56,9 +55,13 @@ class Line(Struct, frozen=True):
 
 
 class Ledger(Struct, frozen=True):
-    """All lines and the limit that they stay under: the application's budget less the device's headroom."""
+    """All lines and the limit that they stay under: the application's budget less the device's headroom.
 
-    lines: tuple[Line, ...]
+    `network` are those that depend on neither products nor cameras nor the GPU's runtime.
+    """
+
+    network: tuple[Line, ...]
+    other: tuple[Line, ...]
     limit_mib: float
     device: str
 
@@ -69,8 +72,13 @@ class Ledger(Struct, frozen=True):
 
     @property
     def network_mib(self) -> float:
-        """What does not depend on products, cameras and the GPU's runtime: the first three lines."""
-        return sum(line.mib for line in self.lines[:NETWORK_LINES])
+        """The sum of the network's lines."""
+        return sum(line.mib for line in self.network)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Every line."""
+        return self.network + self.other
 
     @property
     def fits(self) -> bool:
@@ -101,12 +109,12 @@ def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, plan
     `planned`: the graph is the float one, and what will be INT8 counts a byte an element.
     """
     activations = ARENA_FACTOR * _peak_bytes(graph, load.max_batch, planned)
-    lines = [
+    network = (
         Line("Python, libraries, session", LIBRARIES_MIB, "measured"),
         Line("weights", PACKED_COPIES * _weight_bytes(graph, planned) / MIB, "counted"),
         Line(f"activations, batch {load.max_batch}", activations / MIB, "estimated"),
-        Line(f"product table, {load.skus:,} SKUs", _table_mib(load, load.skus), "counted"),
-    ]
+    )
+    lines = [Line(f"product table, {load.skus:,} SKUs", _table_mib(load, load.skus), "counted")]
     if load.growth > load.skus:
         more = _table_mib(load, load.growth) - _table_mib(load, load.skus)
         lines.append(Line(f"product table, growth to {load.growth:,} SKUs", more, "counted"))
@@ -120,7 +128,7 @@ def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, plan
         lines.append(Line("CUDA and TensorRT", float(device.memory.runtime_overhead_mib), "estimated"))
         lines.append(Line("workspace of a layer", float(WORKSPACE_MIB), "a limit"))
     budget = device.memory.application_budget_mib if load.budget_mib is None else load.budget_mib
-    return Ledger(tuple(lines), budget * (1.0 - device.memory.headroom), device.module)
+    return Ledger(network, tuple(lines), budget * (1.0 - device.memory.headroom), device.module)
 
 
 def changes_that_fit(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 import onnx
 
 from builder.budget import Ledger, Load, changes_that_fit, ledger_for, refuse_over
@@ -30,7 +31,7 @@ from builder.photos import Photos, in_batches, list_photos, read_photos
 from builder.quantise import cpu_graph, trt_graph
 from builder.ranges import METHODS, Ranges, find_ranges
 from builder.report import report_values
-from builder.sensitivity import Kept, Quantise, cosine_to, features_of, groups_of, keep_fewest
+from builder.sensitivity import Kept, Measure, Quantise, cosine_to, features_of, groups_of, keep_fewest
 from builder.sidecar import read_preprocess
 from builder.taps import Tap, find_taps, named_taps
 from edge.build_folder import GRAPH, GRAPHS, TRT_GRAPH, BuildInfo, InputSpec, write_build
@@ -40,7 +41,8 @@ __all__ = ["Built", "Progress", "Request", "build"]
 
 FLOAT_GRAPH = "float.onnx"
 BEST = "best"
-PROBE = 128  # photos that sensitivities are measured on, at most
+PROBE = 128  # photos of those that set the ranges, at most, that choose ranges and layers; the gate is on others
+MARGIN = 0.1  # of what may be lost: layers are chosen for as much more, because other photos judge them
 
 
 class Progress(Protocol):
@@ -126,7 +128,8 @@ def build(request: Request, progress: Progress) -> Built:
         if not parity.of(request.load.engine).cosine_mean >= request.min_cosine:
             kept = _kept(request, graphs, quantise, photos, progress)
             int8 = _save(folder, quantise, frozenset(kept.nodes))
-            parity = _parity(folder, graphs.model, photos, progress)
+            before, parity = parity, _parity(folder, graphs.model, photos, progress)
+            kept = kept.judged(before.of(request.load.engine).cosine_mean, parity.of(request.load.engine).cosine_mean)
         refuse_below(parity, request.load.engine, request.min_cosine, kept)
         ledger = ledger_for(int8, request.device, request.load)
         _refuse(ledger, int8, request, planned=False)
@@ -198,15 +201,14 @@ def _with_ranges(request: Request, graphs: _Graphs, ranges: Ranges) -> dict[str,
 def _best(
     request: Request, graphs: _Graphs, found: dict[str, dict[str, Quantise]], photos: Photos, progress: Progress
 ) -> Quantisers:
-    """Return the quantisers of the method whose features are nearest to float on the photos that set the ranges."""
-    engine, crops = request.load.engine, photos.ranges[:PROBE]
-    measure = cosine_to(features_of(graphs.model, crops), crops, as_written=engine == "tensorrt")
-    cosines = {}
+    """Return the quantisers of the method whose features are nearest to float."""
+    engine = request.load.engine
+    measure, cosines = _measure(graphs, photos, engine), {}
     with progress.step("compare ranges", len(found)) as done:
         for method, quantise in found.items():
             cosines[method] = measure(quantise[engine](frozenset()))
             done(1)
-    best = max(cosines, key=lambda method: cosines[method] if cosines[method] == cosines[method] else -1.0)
+    best = max(cosines, key=lambda method: np.nan_to_num(cosines[method], nan=-1.0))
     return Quantisers(found[best], best, cosines)
 
 
@@ -220,12 +222,16 @@ def _save(folder: Path, quantise: dict[str, Quantise], kept: frozenset[str]) -> 
 
 def _kept(request: Request, graphs: _Graphs, quantise: dict[str, Quantise], photos: Photos, progress: Progress) -> Kept:
     """Find the fewest layers whose floats bring the graph that runs up to the gate."""
-    engine, crops = request.load.engine, photos.held_out[:PROBE]
-    exact = features_of(graphs.model, crops)
-    measure = cosine_to(exact, crops, as_written=engine == "tensorrt")
-    groups = groups_of(graphs.model)
+    engine, groups = request.load.engine, groups_of(graphs.model)
+    least = request.min_cosine + MARGIN * (1.0 - request.min_cosine)
     with progress.step("find sensitive layers", len(groups)) as done:
-        return keep_fewest(groups, quantise[engine], measure, request.min_cosine, done)
+        return keep_fewest(groups, quantise[engine], _measure(graphs, photos, engine), least, done)
+
+
+def _measure(graphs: _Graphs, photos: Photos, engine: str) -> Measure:
+    """Return what measures a graph of this engine against float, on photos that set the ranges."""
+    crops = photos.ranges[:PROBE]
+    return cosine_to(features_of(graphs.model, crops), crops, as_written=engine == "tensorrt")
 
 
 def _parity(folder: Path, exact: onnx.ModelProto, photos: Photos, progress: Progress) -> Parity:

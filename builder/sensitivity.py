@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 import onnxruntime
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from builder.optimise import OWN
 from builder.photos import in_batches
@@ -26,7 +26,17 @@ from builder.ranges import OPERATORS
 from edge.engines.ort import NOT_AS_QUANTISED, PROVIDER
 from edge.types import Crops, Embeddings
 
-__all__ = ["Group", "Kept", "Quantise", "Sensitivity", "cosine_to", "features_of", "groups_of", "keep_fewest"]
+__all__ = [
+    "Group",
+    "Kept",
+    "Measure",
+    "Quantise",
+    "Sensitivity",
+    "cosine_to",
+    "features_of",
+    "groups_of",
+    "keep_fewest",
+]
 
 MOST_GROUPS = 64
 MOST_KEPT = 0.5
@@ -53,13 +63,20 @@ class Sensitivity(Struct, frozen=True):
 
 
 class Kept(Struct, frozen=True, kw_only=True):
-    """The groups that stay in float, most sensitive first, of `groups`; `cosine` is what the rest then reaches."""
+    """The groups that stay in float, most sensitive first, of `groups`; the mean cosine with and without them.
+
+    The cosines of `keep_fewest` are of the photos that chose; `judged` puts those of others in their place.
+    """
 
     layers: tuple[Sensitivity, ...]
     groups: int
     cosine: float
     cosine_without: float
     nodes: tuple[str, ...]
+
+    def judged(self, cosine_without: float, cosine: float) -> Kept:
+        """Return the same groups with the cosines of photos that chose nothing."""
+        return structs.replace(self, cosine_without=cosine_without, cosine=cosine)
 
 
 def groups_of(model: onnx.ModelProto) -> tuple[Group, ...]:

@@ -9,7 +9,7 @@ have; what came or went is found by `hasattr`:
     progress monitor since 10; before, only the phases of this file are told
     target           TensorRT-RTX compiles for another GPU, and without one; the others for the GPU that is there
 
-A timing cache that was made before is read and comes back larger: compiling again takes seconds where it took minutes.
+A timing cache that was made before is read and comes back with what is new: kernels timed once need not be again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.engines.trt import logger_for
-from edge.errors import GateError, ModelError
+from edge.errors import EngineError, GateError, ModelError
 
 __all__ = ["Compiled", "Order", "compile_graph"]
 
@@ -51,12 +51,14 @@ class Compiled:
 def compile_graph(trt: Any, graph: bytes, order: Order, tell: Tell, on_line: Any = None) -> Compiled:
     """Compile an ONNX graph; `on_line` sees TensorRT's log.
 
-    Raises ModelError with the nodes that TensorRT does not take, GateError where nothing fits the workspace.
+    Raises ModelError with the nodes that TensorRT does not take, GateError where nothing fits the workspace,
+    EngineError where there is no CUDA.
     """
     log = logger_for(trt, on_line)
-    builder = trt.Builder(log)
-    if builder is None:
-        raise ModelError(f"TensorRT gives no builder ({log.last_error}); check driver and installation")
+    try:
+        builder = trt.Builder(log)
+    except TypeError as error:  # what 8.x raises where CUDA does not work
+        raise EngineError(f"TensorRT gives no builder ({log.last_error or error}); check the driver") from None
     network = builder.create_network(_network_flags(trt))
     tell("parse", 0, 0)
     _parse(trt, network, graph, log)

@@ -58,7 +58,10 @@ def rings_mib(slots: int) -> float:
 
 
 def needed_mib(bundle: Bundle, config: DaemonConfig) -> float:
-    """Return what the daemon's processes will take in the end, on the CPU; 0 for a bundle that does not say."""
+    """Return what the daemon's processes will take in the end; 0 for a bundle that does not say.
+
+    CUDA, TensorRT and its workspace are not in it: what they take is not known before they are there.
+    """
     if bundle.info.network_mib <= 0:
         return 0.0
     rows, dimension = bundle.table.prototypes.shape
@@ -87,7 +90,7 @@ def refuse_too_large(bundle: Bundle, config: DaemonConfig, available: float, tak
     needed = needed_mib(bundle, config)
     if needed > available + taken:
         raise GateError(
-            f"{bundle.path}: needs about {needed:.0f} MiB with {len(config.cameras)} cameras, {available + taken:.0f} "
-            "MiB are free here; stop other processes, take fewer cameras or ring_slots, or calibrate with fewer "
-            "prototypes"
+            f"{bundle.path}: needs about {needed:.0f} MiB, its cameras ({len(config.cameras)}) included, "
+            f"{available + taken:.0f} MiB are free here; stop other processes, take fewer cameras or ring_slots, or "
+            "calibrate with fewer prototypes"
         )

@@ -89,7 +89,7 @@ def _refuse(found: Compared, max_loss: float, max_tier_loss: float) -> None:
     broken = []
     for line in found.lines:
         limit = max_loss if line.name == ALL else max_tier_loss
-        if line.low == line.low and line.is_testable and 100 * line.loss > limit:  # no interval: no gate
+        if line.is_judged and 100 * line.loss > limit:
             broken.append(f"{line.name} {100 * line.loss:.2f} points, expected at most {limit:g}")
     if broken:
         worst = ", ".join(loss.sku for loss in found.lost_most[:NAMED])
@@ -115,10 +115,10 @@ def _table(found: Compared) -> Table:
 
 
 def _interval(line: Line) -> str:
-    if line.low != line.low:  # not a number: none was made
+    if not line.has_interval:
         return "not judged"
     bounds = f"{100 * line.low:+.2f} to {100 * line.high:+.2f}"
-    return bounds if line.is_testable else f"{bounds}, too few photos to judge"
+    return bounds if line.is_judged else f"{bounds}, too few photos to judge"
 
 
 def _losses(found: Compared) -> Table:

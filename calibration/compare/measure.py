@@ -8,6 +8,7 @@ intervals by a bootstrap over products.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,9 +52,14 @@ class Line(Struct, frozen=True, kw_only=True):
         return self.baseline - self.build
 
     @property
-    def is_testable(self) -> bool:
-        """Whether there are photos enough to judge the loss."""
-        return self.photos >= MIN_PHOTOS
+    def has_interval(self) -> bool:
+        """Whether the loss has bounds; that of the worst tenth, which is another one for each build, has none."""
+        return math.isfinite(self.low)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether there are bounds, and photos enough, to judge the loss."""
+        return self.has_interval and self.photos >= MIN_PHOTOS
 
 
 class Loss(Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, Prototyp
 from edge.pipeline import Batch, Pipeline
 from edge.types import EngineRows
 
-__all__ = ["Decided", "decide"]
+__all__ = ["Decided", "decide", "usual_products", "usual_rules"]
 
 WARM_UP = 50
 SIDE_PX, GOLDEN_CROPS = 224, 8
@@ -102,17 +102,23 @@ def _bundle(table: PrototypeTable) -> Bundle:
         classes=count,
         promise={},
     )
-    names = tuple(
-        ClassInfo(f"sku-{n:06d}", f"Product number {n:06d}", f"category {n % 40}", f"{n:013d}", "active", "tail")
-        for n in range(count)
-    )
     golden = Golden(
         np.zeros((GOLDEN_CROPS, SIDE_PX, SIDE_PX, 3), np.uint8), np.zeros((GOLDEN_CROPS, dimension + 1), np.float32)
     )
-    return Bundle("", Path(), info, Path(), names, table, _rules(count), golden)
+    return Bundle("", Path(), info, Path(), usual_products(count), table, usual_rules(count), golden)
 
 
-def _rules(count: int) -> Rules:
+def usual_products(count: int) -> tuple[ClassInfo, ...]:
+    """Return `count` products with names of usual length."""
+    return tuple(
+        ClassInfo(f"sku-{n:06d}", f"Product number {n:06d}", f"category {n % 40}", f"{n:013d}", "active", "tail")
+        for n in range(count)
+    )
+
+
+def usual_rules(count: int) -> Rules:
+    """Return rules of the usual kind for `count` products; a twentieth of them are twins."""
+
     def each(value: float) -> NDArray[np.float32]:
         return np.full(count, value, np.float32)
 

@@ -140,11 +140,11 @@ def test_the_limit_is_the_budget_less_its_headroom() -> None:
 
 def test_over_the_limit_names_the_three_largest_lines() -> None:
     lines = tuple(Line(name, mib, "counted") for name, mib in (("a", 10), ("b", 400), ("c", 30), ("d", 200)))
-    refuse_over(Ledger(lines, 640.0, "box"))
+    refuse_over(Ledger((), lines, 640.0, "box"))
     with pytest.raises(
         GateError, match=r"about 640 MiB on box, .* 639 MiB; the largest: b 400 MiB, d 200 MiB, c 30 MiB"
     ):
-        refuse_over(Ledger(lines, 639.0, "box"))
+        refuse_over(Ledger((), lines, 639.0, "box"))
 
 
 def test_growth_and_cameras_have_lines_of_their_own() -> None:

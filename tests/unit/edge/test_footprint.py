@@ -37,7 +37,8 @@ def test_what_this_process_holds_already_is_free_for_it(tmp_path: Path) -> None:
     bundle = read_bundle(samples.write_sample_bundle(tmp_path / "b", network_mib=100.0))
     needed = needed_mib(bundle, config(1))
     refuse_too_large(bundle, config(1), needed - 40.0, 40.0)
-    with pytest.raises(GateError, match=r"needs about 1\d\d MiB with 1 cameras?, 1\d\d MiB are free here; stop other"):
+    said = r"needs about 1\d\d MiB, its cameras \(1\) included, 1\d\d MiB are free here; stop other"
+    with pytest.raises(GateError, match=said):
         refuse_too_large(bundle, config(1), needed - 41.0, 40.0)
 
 
