@@ -11,7 +11,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from vendor import fake_gpu
+from vendor import fake_tensorrt
 
 from edge.engines import EngineSpec, open_engine
 from edge.engines.fake import FakeEngine, Faults
@@ -56,7 +56,7 @@ def _graph(path: Path, poison: bool = False) -> Path:
     return path
 
 
-ADAPTERS = ["onnxruntime", "tensorrt", "fake"]  # tensorrt: on a GPU that is not there (vendor.fake_gpu)
+ADAPTERS = ["onnxruntime", "tensorrt", "fake"]  # tensorrt: on a GPU that is not there (vendor.fake_tensorrt)
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -77,7 +77,7 @@ def poisoned(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
 def _opener(kind: str, graph: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     spec = EngineSpec(max_batch=MAX_BATCH)
     if kind == "tensorrt":
-        spec = replace(spec, plan=fake_gpu.install(monkeypatch, graph, MAX_BATCH))
+        spec = replace(spec, plan=fake_tensorrt.install(monkeypatch, graph, MAX_BATCH))
     return lambda: open_engine(kind, graph, spec)
 
 

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,6 @@ import zmq
 
 from edge import messages
 
-WAIT_MS = 20_000
 EACH = 6  # frames per product
 
 
@@ -42,11 +41,6 @@ def write_clip(path: Path, products: Sequence[int]) -> Path:
 
 
 @pytest.fixture
-def endpoint(tmp_path: Path) -> str:
-    return f"ipc://{tmp_path}/decisions"
-
-
-@pytest.fixture
 def config(tmp_path: Path, endpoint: str) -> Path:
     """One camera over a clip of the products 0, 1, 2 and the stranger 50."""
     samples.write_sample_bundle(tmp_path / "bundle")
@@ -57,16 +51,6 @@ def config(tmp_path: Path, endpoint: str) -> Path:
         f"  - {{id: basket, source: {tmp_path}/clip.avi}}\npublish: {{decisions: '{endpoint}'}}\n"
     )
     return path
-
-
-@pytest.fixture
-def subscriber(endpoint: str) -> Iterator[zmq.Socket]:
-    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
-        socket.setsockopt(zmq.RCVTIMEO, WAIT_MS)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.SUBSCRIBE, b"")
-        socket.connect(endpoint)
-        yield socket
 
 
 def received(socket: zmq.Socket, count: int) -> list[messages.DecisionMessage]:

@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import pytest
 import samples
 import zmq
-from test_daemon import WAIT_MS, command, run, write_clip
+from test_daemon import command, run, write_clip
 
 from edge import messages
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, endpoint: str) -> Path:
     samples.write_sample_bundle(tmp_path / "bundle", engine="tensorrt")
     write_clip(tmp_path / "clip.avi", [0, 1])
     path = tmp_path / "cart.yaml"
     path.write_text(
         f"device_id: cart-7\nbundle: {tmp_path}/bundle\ncameras:\n  - {{id: basket, source: {tmp_path}/clip.avi}}\n"
-        f"publish: {{decisions: 'ipc://{tmp_path}/decisions'}}\n"
+        f"publish: {{decisions: '{endpoint}'}}\n"
     )
     return path
-
-
-@pytest.fixture
-def subscriber(config: Path) -> Iterator[zmq.Socket]:
-    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
-        socket.setsockopt(zmq.RCVTIMEO, WAIT_MS)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.SUBSCRIBE, b"")
-        socket.connect(f"ipc://{config.parent}/decisions")
-        yield socket
 
 
 def with_fallback(config: Path) -> Path:

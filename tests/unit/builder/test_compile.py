@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import samples
-from vendor.fake_gpu import ORIN, VERSIONS, Cuda, TensorRt, put
+from vendor.fake_cuda import Cuda
+from vendor.fake_tensorrt import ORIN, VERSIONS, TensorRt, put
 
 import edge.engines.trt as adapter
 from builder import compile as command

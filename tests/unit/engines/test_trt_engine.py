@@ -16,7 +16,8 @@ import onnx
 import pytest
 import samples
 from onnx import TensorProto, helper
-from vendor.fake_gpu import MIB, ORIN, VERSIONS, Cuda, TensorRt, put
+from vendor.fake_cuda import MIB, Cuda
+from vendor.fake_tensorrt import ORIN, VERSIONS, TensorRt, put
 
 from builder.trt_engine import Order, compile_graph
 from edge.engines import EngineSpec, open_engine, open_reference
