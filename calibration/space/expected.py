@@ -11,8 +11,8 @@ photos) it explains 56 % of the variance of the cosine on photos of the test set
 
 Copies with other packs looking in from the sides teach it too, and not the head, which lost 1.5 points of top-1 by
 them. On clips of two catalogues made for tuning (1,000 and 500 products, full baskets) products at rest, in view and
-well boxed were then called unknown in 17 and 19 % of decisions instead of 24 and 26 %, and none that was accepted was
-wrong; on another clip, of 500 products, one pack was taken for its sister in a row of decisions (`benchmarks/`).
+well boxed were then called unknown in 17 and 19 % of decisions instead of 24 and 26 %, and no enrolled one was accepted
+wrongly; on another clip, of 500 products, one pack was taken for its sister in a row of decisions (`benchmarks/`).
 Covering up to 25 % a pack instead of 15 % gained nothing more (the 1,000).
 
 Limits: a straight line in the features; a photo unlike any of the catalogue's (a product behind a hand) gets an
