@@ -55,9 +55,7 @@ def print_report(console: Console, taps: Sequence[Tap], dimension: int, figures:
 
 
 def _kept_table(kept: Kept) -> Table:
-    title = (
-        f"in float: {len(kept.layers)} of {kept.groups} layers, cosine {kept.cosine_without:.3f} to {kept.cosine:.3f}"
-    )
+    title = f"in float: {len(kept.layers)} of {kept.groups} layers, {kept.cosine_without:.3f} -> {kept.cosine:.3f}"
     table = Table(title=title, title_justify="left")
     table.add_column("layer")
     table.add_column("cosine lost alone", justify="right")
