@@ -38,6 +38,7 @@ from edge.ports import Engine
 from edge.publish.zmq_pub import ZmqPublisher
 from edge.replay.play import compare
 from edge.replay.record import Recorder, read_session
+from edge.track import Tracker
 from edge.types import Decision
 from edge.writing import whole_file
 
@@ -115,7 +116,12 @@ def _run(
         stack.enter_context(source)
     engine = stack.enter_context(engine_of(bundle, config.engine))
     streams = [
-        Stream(source, stack.enter_context(locator_of(camera.locate, config.engine.threads)), Backoff(seed=number))
+        Stream(
+            source,
+            stack.enter_context(locator_of(camera.locate, config.engine.threads)),
+            Tracker(camera.looks),
+            Backoff(seed=number),
+        )
         for number, (source, camera) in enumerate(zip(sources, config.cameras, strict=True))
     ]
     health.degraded = engine.degraded
@@ -236,8 +242,11 @@ def _replay(argv: Sequence[str]) -> int:
     with ExitStack() as stack:
         engine = stack.enter_context(engine_of(bundle, _here(session.threads)))
         _warn_degraded("edge-replay", engine)
-        locators = {c.id: stack.enter_context(locator_of(c.locate, session.threads)) for c in session.cameras}
-        result = compare(arguments.recording, Pipeline(bundle, engine), locators)
+        eyes = {
+            c.id: (stack.enter_context(locator_of(c.locate, session.threads)), Tracker(c.looks))
+            for c in session.cameras
+        }
+        result = compare(arguments.recording, Pipeline(bundle, engine), eyes)
     for difference in result.first:
         print(difference)
     print(f"{result.compared} decisions compared, {result.different} differ")

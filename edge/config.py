@@ -16,10 +16,11 @@ from msgspec import Meta, Struct
 from edge import yaml_file
 from edge.errors import InputError
 
-__all__ = ["MAX_THREADS", "CameraConfig", "DaemonConfig", "json_schema", "load_daemon_config"]
+__all__ = ["LOOKS", "MAX_THREADS", "CameraConfig", "DaemonConfig", "json_schema", "load_daemon_config"]
 
 MAX_THREADS = 64
 MAX_PORT = 65_535
+LOOKS = 3
 
 Identifier: TypeAlias = Annotated[
     str,
@@ -98,6 +99,9 @@ class CameraConfig(_Config, frozen=True):
     pipeline behind `gst: `, or `synthetic: WxH [COUNT]` for tests. Files and folders are never dropped from; a live
     source drops its oldest frame and counts it. `loop` starts a file or folder again at its end; `realtime` delivers a
     video file at its own frame rate, as a camera would, instead of as fast as it is decided on.
+
+    `looks` is how many looks at a thing are needed before one can be accepted; at least half of them must agree. 1 is
+    for pictures that are each about another thing, such as a folder of photos: each is held to the certificate alone.
     """
 
     id: Identifier
@@ -105,6 +109,7 @@ class CameraConfig(_Config, frozen=True):
     loop: bool = False
     realtime: bool = False
     locate: Locate = FullFrame()
+    looks: Annotated[int, Meta(ge=1, le=32)] = LOOKS
     ring_slots: Annotated[int, Meta(ge=2, le=64)] = 4
     open_timeout_ms: Milliseconds = 10_000
     read_timeout_ms: Milliseconds = 5_000

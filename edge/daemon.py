@@ -30,7 +30,8 @@ from edge.pipeline import Batch, Pipeline
 from edge.ports import Locator, Publisher
 from edge.preprocess import cut
 from edge.replay.record import Recorder
-from edge.types import Decision, Embeddings, Frame, Image, Region
+from edge.track import Track, Tracker
+from edge.types import Decision, EngineRows, Frame, Image, Region
 
 __all__ = ["TICK_MS", "Daemon", "Outgoing", "Sender", "Stream"]
 
@@ -46,10 +47,11 @@ log = logging.getLogger("edge.daemon")
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """A camera, what finds regions in its frames, and when it may be opened again."""
+    """A camera, what finds regions in its frames and follows them, and when it may be opened again."""
 
     camera: Camera
     locator: Locator
+    tracker: Tracker
     backoff: Backoff
     ended: bool = False
     error: CaptureError | None = None
@@ -68,9 +70,10 @@ class _InFlight:
     """A batch that the engine is working on."""
 
     frame: Frame
+    place: tuple[Tracker, int]  # of the camera, and the number it gave the frame
     regions: Sequence[Region]
     batch: Batch
-    embeddings: Future[Embeddings]
+    rows: Future[EngineRows]
 
 
 class Daemon:
@@ -117,26 +120,26 @@ class Daemon:
     def _begin(self, stream: Stream, frame: Frame, executor: Executor) -> None:
         """Locate, fit and hand to the engine."""
         regions = stream.locator.locate(frame)
-        first = 0
+        place, first = (stream.tracker, stream.tracker.next_frame()), 0
         for batch in self._pipeline.prepare([cut(frame.image, region) for region in regions]):
             own = regions[first : first + len(batch.crops)]
             first += len(own)
-            embeddings = self._embed(batch, stream, executor)
-            self._in_flight.append(_InFlight(replace(frame, image=NO_IMAGE), own, batch, embeddings))
+            rows = self._embed(batch, stream, executor)
+            self._in_flight.append(_InFlight(replace(frame, image=NO_IMAGE), place, own, batch, rows))
             self._finish(len(self._in_flight) - IN_FLIGHT)
         if self._outgoing.records:  # a picture takes long to write: what is decided goes out first
             self._finish(len(self._in_flight))
         self._outgoing.frame(frame)
         stream.camera.release(frame)
 
-    def _embed(self, batch: Batch, stream: Stream, executor: Executor) -> Future[Embeddings]:
+    def _embed(self, batch: Batch, stream: Stream, executor: Executor) -> Future[EngineRows]:
         """Start the engine: in its thread when there is work beside it, else here, which spares two thread switches.
 
         A file always has work beside it: its next frame is wanted at once.
         """
         if self._in_flight or not stream.camera.is_live or stream.camera.ready():
             return executor.submit(self._pipeline.embed, batch)
-        done: Future[Embeddings] = Future()
+        done: Future[EngineRows] = Future()
         done.set_result(self._pipeline.embed(batch))
         return done
 
@@ -144,9 +147,11 @@ class Daemon:
         """Wait for the oldest `count` batches, judge and publish them; a failure of the engine is raised here."""
         for _ in range(min(count, len(self._in_flight))):
             done = self._in_flight.popleft()
-            decisions = self._pipeline.judge(done.batch, done.embeddings.result())
-            for region, decision in zip(done.regions, decisions, strict=True):
-                self._outgoing.decision(done.frame, region, decision, self._clock_ns())
+            rows, (tracker, number) = done.rows.result(), done.place
+            decisions = self._pipeline.judge(done.batch, rows)
+            tracks = tracker.follow(number, done.regions, rows)
+            for region, track, decision in zip(done.regions, tracks, decisions, strict=True):
+                self._outgoing.decision(done.frame, (region, track), track.agree(decision), self._clock_ns())
 
     def _read(self, stream: Stream) -> Frame | None:
         camera = stream.camera
@@ -210,10 +215,10 @@ class Outgoing:
         self._health.frames += 1
         self._record(lambda recorder: recorder.frame(frame))
 
-    def decision(self, frame: Frame, region: Region, decision: Decision, now_ns: int) -> None:
+    def decision(self, frame: Frame, place: tuple[Region, Track], decision: Decision, now_ns: int) -> None:
         """Send one decision; `now_ns` is CLOCK_MONOTONIC, like the capture time of the frame."""
         latency_ms = (now_ns - frame.captured_ns) / 1e6
-        message = self._message(frame, region, decision, latency_ms)
+        message = self._message(frame, place, decision, latency_ms)
         self._send(f"decision.{frame.camera_id}", message)
         tier = self._classes[decision.sku].tier if decision.sku else "none"
         self._health.note(decision, tier, latency_ms, now_ns)
@@ -237,7 +242,10 @@ class Outgoing:
             self._recorder = None
             self._health.record_dropped += 1
 
-    def _message(self, frame: Frame, region: Region, decision: Decision, latency_ms: float) -> messages.DecisionMessage:
+    def _message(
+        self, frame: Frame, place: tuple[Region, Track], decision: Decision, latency_ms: float
+    ) -> messages.DecisionMessage:
+        region, track = place
         origin, seq = self._origin, self._origin.take_seq()
         info = self._classes[decision.sku] if decision.sku else None
         captured = EPOCH_1970 + timedelta(microseconds=frame.captured_wall_ns // 1000)
@@ -265,4 +273,6 @@ class Outgoing:
             reasons=tuple(reason.value for reason in decision.reasons),
             latency_ms=latency_ms,
             degraded=bool(self._health.degraded),
+            track=track.number,
+            looks=track.looks,
         )

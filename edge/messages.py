@@ -82,6 +82,8 @@ class Candidate(_Message, frozen=True):
 class DecisionMessage(_Message, frozen=True, tag_field="type", tag="decision"):
     """One decision about one region of one frame. `confidence` in [0, 1]; `ood_score` higher is stranger.
 
+    `track` numbers what lies in one place, per camera and epoch: a thing is charged for once, by its first `accept`.
+    `looks` are the looks at it so far, this one counted.
     `degraded`: it was made by an engine that stands in for the bundle's; the heartbeat says why.
     """
 
@@ -106,6 +108,8 @@ class DecisionMessage(_Message, frozen=True, tag_field="type", tag="decision"):
     reasons: tuple[str, ...]
     latency_ms: float
     degraded: bool = False
+    track: int = 0
+    looks: int = 1
 
 
 class CameraHealth(_Message, frozen=True):

@@ -43,6 +43,8 @@ class Reason(str, Enum):
     TOMBSTONE = "tombstone"  # the best candidate was discontinued
     TOO_SMALL = "too_small"  # crop smaller than the quality gate allows
     BLURRED = "blurred"  # crop less sharp than the quality gate allows
+    FEW_LOOKS = "few_looks"  # this look passes; too few were had at this thing to accept it
+    LOOKS_DISAGREE = "looks_disagree"  # this look passes; fewer than half of those at this thing did, as this product
     NOT_FINITE = "not_finite"  # the engine returned NaN, infinity or a zero vector
 
 

@@ -26,13 +26,14 @@ from edge import messages
 from edge.bundle import Bundle
 from edge.capture.backoff import Backoff
 from edge.capture.camera import Camera, CameraState
-from edge.config import PublishConfig
+from edge.config import LOOKS, PublishConfig
 from edge.daemon import Daemon, Outgoing, Sender, Stream
 from edge.errors import InputError, RuntimeFault
 from edge.health import Health
 from edge.pipeline import Pipeline
 from edge.ports import Engine, Locator, Publisher
 from edge.publish.zmq_pub import ZmqPublisher
+from edge.track import Tracker
 from edge.types import Crops, Embeddings, Frame, Image
 
 __all__ = ["FrameTime", "Pace", "Paced", "Parts", "run_paced"]
@@ -113,7 +114,7 @@ def run_paced(parts: Parts, images: Sequence[Image], pace: Pace) -> Paced:
             sender = Sender(publisher, parts.publish.format)
             outgoing = Outgoing(parts.bundle, origin, Health(started_ns=time.monotonic_ns()), sender, None)
             with _Source(images, pace) as source:
-                stream = Stream(source, parts.locator, Backoff(seed=0))
+                stream = Stream(source, parts.locator, Tracker(LOOKS), Backoff(seed=0))
                 pipeline = Pipeline(parts.bundle, engine)
                 Daemon([stream], pipeline, outgoing, time.monotonic_ns).run(threading.Event())
     if not publisher.sent:

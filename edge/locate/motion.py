@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.boxes import Boxes, overlaps
 from edge.config import Motion
 from edge.ports import Locator
 from edge.types import Frame, Image, Region
@@ -36,7 +37,6 @@ _FOREGROUND = 255  # MOG2 marks shadows with 127
 _OPENING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
 _CLOSING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
 
-_Boxes = NDArray[np.int64]  # (N, 4) as x1, y1, x2, y2 in pixels of the reduced picture, x2 and y2 exclusive
 _Mask = NDArray[np.uint8]  # (H, W), 0 or 255
 
 
@@ -48,7 +48,7 @@ class MotionLocator(Locator):
         self._shape: tuple[int, ...] = ()
         self._frames_learned = 0
         self._background = self._new_background()
-        self._previous: _Boxes = np.zeros((0, 4), np.int64)
+        self._previous: Boxes = np.zeros((0, 4), np.int64)
 
     def _locate(self, frame: Frame) -> tuple[Region, ...]:
         if frame.image.shape != self._shape:
@@ -65,11 +65,11 @@ class MotionLocator(Locator):
             self._learn_again()
             return ()
         boxes = self._within_limits(_merged(_parts(changed)), changed.size)
-        steady = boxes[_overlaps(boxes, self._previous) >= self._config.steady]
+        steady = boxes[overlaps(boxes, self._previous).max(axis=1, initial=0.0) >= self._config.steady]
         self._previous = boxes
         return tuple(_region(box, scale) for box in steady[: self._config.max_regions])
 
-    def _within_limits(self, boxes: _Boxes, pixels: int) -> _Boxes:
+    def _within_limits(self, boxes: Boxes, pixels: int) -> Boxes:
         """Drop boxes that are too small or too large; the largest first, then from the top left."""
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         fitting = (areas >= self._config.min_area * pixels) & (areas <= self._config.max_area * pixels)
@@ -94,7 +94,7 @@ def _reduced(image: Image) -> tuple[Image, float]:
     return cast("Image", cv2.resize(image, size, interpolation=cv2.INTER_AREA)), scale
 
 
-def _parts(changed: _Mask) -> _Boxes:
+def _parts(changed: _Mask) -> Boxes:
     """Return the boxes, with margin, of the connected parts that are no specks."""
     _, mask = cv2.threshold(changed, _FOREGROUND - 1, 255, cv2.THRESH_BINARY)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _OPENING)
@@ -111,7 +111,7 @@ def _parts(changed: _Mask) -> _Boxes:
     return np.concatenate([low, high], axis=1)
 
 
-def _merged(boxes: _Boxes) -> _Boxes:
+def _merged(boxes: Boxes) -> Boxes:
     """Join boxes that touch or overlap, until none do. Each join leaves one box less, so it ends."""
     while len(boxes) > 1:
         touch = np.all(boxes[:, None, :2] <= boxes[None, :, 2:], axis=2)
@@ -127,18 +127,7 @@ def _merged(boxes: _Boxes) -> _Boxes:
     return boxes
 
 
-def _overlaps(boxes: _Boxes, others: _Boxes) -> NDArray[np.float64]:
-    """Return (N,) the largest intersection over union of each box with any of the others, 0 where there are none."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
-    own = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)[:, None]
-    union = own + np.prod(others[:, 2:] - others[:, :2], axis=1)[None, :] - shared
-    best: NDArray[np.float64] = (shared / union).max(axis=1, initial=0.0)
-    return best
-
-
-def _region(box: _Boxes, scale: float) -> Region:
+def _region(box: Boxes, scale: float) -> Region:
     left, top = (int(value * scale) for value in box[:2])
     right, bottom = (int(np.ceil(value * scale)) for value in box[2:])
     return Region(left, top, right - left, bottom - top, "motion")

@@ -16,6 +16,7 @@ from edge.pipeline import Pipeline
 from edge.ports import Locator
 from edge.preprocess import cut
 from edge.replay.record import DECISIONS, is_complete, read_decisions, read_frame_lines, read_frames
+from edge.track import Tracker
 from edge.types import Decision, Region
 
 __all__ = ["TOLERANCE", "Comparison", "compare"]
@@ -39,15 +40,16 @@ class Comparison:
             self.first.append(difference)
 
 
-def compare(folder: Path, pipeline: Pipeline, locators: Mapping[str, Locator]) -> Comparison:
-    """Replay `folder` and compare with what was recorded; raises InputError for a damaged recording.
+def compare(folder: Path, pipeline: Pipeline, eyes: Mapping[str, tuple[Locator, Tracker]]) -> Comparison:
+    """Replay `folder` with the new locator and tracker of each camera, and compare with what was recorded.
 
     A recording that was cut short (the disk filled up, the power went) is compared as far as it goes.
+    Raises InputError for a damaged recording.
     """
     result, complete = Comparison(), is_complete(folder)
     whole = {(line.camera_id, line.number) for line in read_frame_lines(folder)}
     decisions = (d for d in read_decisions(folder / DECISIONS) if (d.camera_id, d.frame) in whole)
-    for recorded, replayed in zip_longest(decisions, _replay(folder, pipeline, locators)):
+    for recorded, replayed in zip_longest(decisions, _replay(folder, pipeline, eyes)):
         if recorded is None and not complete:
             break
         result.compared += 1
@@ -75,13 +77,19 @@ def compare(folder: Path, pipeline: Pipeline, locators: Mapping[str, Locator]) -
 
 
 def _replay(
-    folder: Path, pipeline: Pipeline, locators: Mapping[str, Locator]
+    folder: Path, pipeline: Pipeline, eyes: Mapping[str, tuple[Locator, Tracker]]
 ) -> Iterator[tuple[str, int, Region, Decision]]:
     for frame in read_frames(folder):
-        if frame.camera_id not in locators:
+        if frame.camera_id not in eyes:
             found = f"a frame of the camera {frame.camera_id}, which session.json does not name"
             raise InputError(f"{folder}: {found}; the recording is damaged")
-        regions = locators[frame.camera_id].locate(frame)
-        decisions = pipeline.decide([cut(frame.image, region) for region in regions])
-        for region, decision in zip(regions, decisions, strict=True):
-            yield frame.camera_id, frame.number, region, decision
+        locator, tracker = eyes[frame.camera_id]
+        regions = locator.locate(frame)
+        number, first = tracker.next_frame(), 0
+        for batch in pipeline.prepare([cut(frame.image, region) for region in regions]):
+            own = regions[first : first + len(batch.crops)]
+            first += len(own)
+            rows = pipeline.embed(batch)
+            tracks = tracker.follow(number, own, rows)
+            for region, track, decision in zip(own, tracks, pipeline.judge(batch, rows), strict=True):
+                yield frame.camera_id, frame.number, region, track.agree(decision)

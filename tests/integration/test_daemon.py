@@ -72,7 +72,10 @@ def test_a_clip_becomes_numbered_decisions(config: Path, subscriber: zmq.Socket)
     assert [d.frame for d in decisions] == list(range(4 * EACH)), "nothing is dropped from a file"
     for number in range(3):
         own = decisions[number * EACH : (number + 1) * EACH]
-        assert {(d.route, d.sku) for d in own} == {("accept", f"sku-{number:03d}")}
+        assert {d.sku for d in own} == {f"sku-{number:03d}"}
+        assert [d.route for d in own] == ["verify"] * 2 + ["accept"] * (EACH - 2), "the third look settles it"
+        assert {d.reasons for d in own[:2]} == {("few_looks",)}
+        assert [(d.track, d.looks) for d in own] == [(number, look + 1) for look in range(EACH)]
     assert {d.route for d in decisions[3 * EACH :]} == {"unknown"}
     assert len({(d.device_id, d.epoch, d.bundle_id) for d in decisions}) == 1
     sequence = [d.seq for d in decisions]
