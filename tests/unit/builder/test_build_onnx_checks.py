@@ -89,7 +89,7 @@ def test_weights_listed_as_inputs_are_not_inputs(tmp_path: Path) -> None:
         (_as_uint8, "input x is uint8, expected float"),
         (_poison(np.nan), r"weight conv1\.w holds NaN"),
         (_poison(np.inf), r"weight conv1\.w holds NaN or infinity"),
-        (_custom_operator, r"operators outside standard ONNX \(acme\.Relu\)"),
+        (_custom_operator, r"operators outside standard ONNX \(acme\.Relu node_conv0_relu\)"),
         (_opset(9), "opset 9, expected 11 to 21"),
         (_opset(99), "opset 99, expected 11 to 21"),
         (_unknown_tensor, "not a valid ONNX graph"),
