@@ -26,6 +26,12 @@ __all__ = ["settle_shapes"]
 
 SHAPES = {"Shape", "Size"}  # what they give hangs on the shape of their input, not on its content
 REPEATS = {"Expand", "Tile"}  # a class token for every picture: only the numbers they are told are settled
+CHOOSES = {"NonZero", "Compress", "Unique", "NonMaxSuppression"}  # how large it is hangs on the content
+TOLD = {  # which inputs say how large it is
+    **dict.fromkeys(("Reshape", "Expand", "Tile", "Pad", "TopK", "OneHot", "Upsample"), slice(1, None)),
+    **dict.fromkeys(("Slice", "Resize", "Squeeze", "Unsqueeze", "Split"), slice(1, None)),
+    **dict.fromkeys(("ConstantOfShape", "Range"), slice(0, None)),
+}
 BATCHES = (2, 3)  # no size of a network is both
 OWN = "shapes/"
 
@@ -61,15 +67,22 @@ def settle_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _shape_only(wiring: Wiring) -> set[str]:
-    """Return the tensors that hang on shapes and constants alone."""
-    found: set[str] = set()
+    """Return the tensors that hang on shapes and constants alone, where no shape hangs on the pixels."""
+    found, unsure = set[str](), set[str]()  # unsure: as large as the pixels say
     for node in wiring.nodes:
         given = [name for name in node.input if name]
-        is_made_of_them = all(name in found or wiring.is_constant(name) for name in given)
+        known = {name for name in given if name in found or wiring.is_constant(name)}
         has_graph = any(one.type in {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS} for one in node.attribute)
-        is_left = has_graph or node.op_type in REPEATS or node.op_type.startswith("Random")
-        if node.op_type in SHAPES or (is_made_of_them and not is_left):
-            found.update(name for name in node.output if name)
+        told = node.input[TOLD[node.op_type]] if node.op_type in TOLD else ()
+        made = [name for name in node.output if name]
+        if unsure.intersection(given) or (
+            len(known) < len(given) and (has_graph or node.op_type in CHOOSES or not known.issuperset(filter(None, told)))
+        ):
+            unsure.update(made)
+        elif node.op_type in SHAPES:
+            found.update(made)
+        elif len(known) == len(given) and not (has_graph or node.op_type in REPEATS or "Random" in node.op_type):
+            found.update(made)
     return found - wiring.outputs
 
 
@@ -84,9 +97,10 @@ def _run(model: onnx.ModelProto, names: list[str]) -> dict[str, tuple[NDArray[An
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
     source = input_of(model)
-    sizes = (shape_of(source) or ())[1:]
+    sizes = [size or 1 for size in (shape_of(source) or ())[1:]]
+    noise = np.random.default_rng(0)
     runs = [
-        session.run(names, {source.name: np.zeros((batch, *(size or 1 for size in sizes)), np.float32)})
+        session.run(names, {source.name: noise.standard_normal((batch, *sizes)).astype(np.float32)})
         for batch in BATCHES
     ]
     return {name: tuple(np.asarray(run[index]) for run in runs) for index, name in enumerate(names)}
