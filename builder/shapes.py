@@ -1,10 +1,10 @@
-"""Shape arithmetic of exporters becomes constants: what hangs on nothing but the batch is settled before anything reads it.
+"""Shape arithmetic of exporters becomes constants: what hangs on the batch alone is settled before anyone reads it.
 
 Exporters write `x.reshape(n, t, c)` as a little program on Shape, Gather and Concat, for any input size. Ours is fixed,
-so the program is run with two batches and its results are written down: what both agree on becomes a constant (the
-interpolated position embedding of a ViT as well), the batch in a Reshape becomes -1, in any other vector it is read from
-the input. Without it the sizes of a ViT's tokens are unknown to whoever looks for taps, and TensorRT gets hundreds of
-layers that compute numbers. Tensors that depend on pixels are never touched.
+so the program is run with two batches and its results are written down: what both agree on becomes a constant (as the
+interpolated position embedding of a ViT), the batch in a Reshape becomes -1, in any other vector it is read from the
+input. Without it the sizes of a ViT's tokens are unknown to whoever looks for taps, and TensorRT gets hundreds of
+layers that compute numbers. What hangs on pixels is never touched, be it their number that does.
 
 Limits: a batch that enters a vector in other ways than by itself is left as it was written.
 """
@@ -70,20 +70,26 @@ def _shape_only(wiring: Wiring) -> set[str]:
     """Return the tensors that hang on shapes and constants alone, where no shape hangs on the pixels."""
     found, unsure = set[str](), set[str]()  # unsure: as large as the pixels say
     for node in wiring.nodes:
-        given = [name for name in node.input if name]
-        known = {name for name in given if name in found or wiring.is_constant(name)}
-        has_graph = any(one.type in {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS} for one in node.attribute)
-        told = node.input[TOLD[node.op_type]] if node.op_type in TOLD else ()
+        given = {name for name in node.input if name}
+        other = {name for name in given if name not in found and not wiring.is_constant(name)}
         made = [name for name in node.output if name]
-        if unsure.intersection(given) or (
-            len(known) < len(given) and (has_graph or node.op_type in CHOOSES or not known.issuperset(filter(None, told)))
-        ):
+        if unsure & given or _is_sized_by(node, other):
             unsure.update(made)
-        elif node.op_type in SHAPES:
-            found.update(made)
-        elif len(known) == len(given) and not (has_graph or node.op_type in REPEATS or "Random" in node.op_type):
+        elif node.op_type in SHAPES or not (other or node.op_type in REPEATS or _is_odd(node)):
             found.update(made)
     return found - wiring.outputs
+
+
+def _is_sized_by(node: Any, others: set[str]) -> bool:
+    """Whether the content of tensors that are no shapes decides how large the outputs are."""
+    told = set(node.input[TOLD[node.op_type]]) if node.op_type in TOLD else set[str]()
+    return bool(others) and (node.op_type in CHOOSES or _is_odd(node) or bool(told & others))
+
+
+def _is_odd(node: Any) -> bool:
+    """Whether a node is not what its inputs make it alone: a branch, a loop, a random number."""
+    graphs = {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}
+    return node.op_type.startswith("Random") or any(one.type in graphs for one in node.attribute)
 
 
 def _run(model: onnx.ModelProto, names: list[str]) -> dict[str, tuple[NDArray[Any], ...]]:

@@ -122,9 +122,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("opset", "nodes", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_opset_17_does_not_have_is_refused_by_its_name(
-    opset: int, nodes: list[onnx.NodeProto], said: str
-) -> None:
+def test_what_opset_17_does_not_have_is_refused_by_its_name(opset: int, nodes: list[onnx.NodeProto], said: str) -> None:
     before = [node("Cast", ["a"], ["n"], to=TensorProto.INT32)] if nodes[0].op_type == "BitwiseNot" else []
     with pytest.raises(ModelError, match=f"m.onnx: {said}.*; export with opset 17"):
         in_target_opset(PATH, model([*before, *nodes], opset))

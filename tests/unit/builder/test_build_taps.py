@@ -6,7 +6,6 @@ import numpy as np
 import onnx
 import pytest
 from small_nets import Net, bottleneck_resnet, mobile, plain, plain_resnet, separable, vision_transformer
-
 from vit_nets import Form, exported_transformer
 
 from builder.optimise import optimised
@@ -117,7 +116,11 @@ def test_a_named_tensor_that_is_no_feature_map_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("form", [Form(), Form(gives_tokens=True)], ids=["row", "tokens"])
 def test_the_tokens_of_an_exported_transformer_are_found_whatever_it_gives(form: Form) -> None:
-    assert _found(exported_transformer(blocks=3, form=form)) == [("b0_mlp", 24, 17), ("b1_mlp", 24, 17), ("b2_mlp", 24, 17)]
+    assert _found(exported_transformer(blocks=3, form=form)) == [
+        ("b0_mlp", 24, 17),
+        ("b1_mlp", 24, 17),
+        ("b2_mlp", 24, 17),
+    ]
 
 
 def _free_tokens(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -138,6 +141,8 @@ def _free_tokens(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def test_sizes_that_stay_free_are_refused_and_not_passed_over() -> None:
     model = optimised(PATH, _free_tokens(exported_transformer()))
-    said = r"from MatMul node_b0_\w_product on sizes beside the batch are free, and the last tap \(patches\) sees \d\d% of"
+    said = (
+        r"from MatMul node_b0_\w_product on sizes beside the batch are free, and the last tap \(patches\) sees \d\d% of"
+    )
     with pytest.raises(ModelError, match=said):
         find_taps(PATH, model)

@@ -29,7 +29,6 @@ from edge.engines import EngineSpec
 from edge.engines.ort import OrtEngine
 
 
-
 def newer_transformer() -> onnx.ModelProto:
     """An export with the Gelu of opset 20, brought down."""
     return in_target_opset(PATH, exported_transformer(form=Form("operator", 20, gives_tokens=True)))

@@ -1,8 +1,8 @@
 """A vision transformer as exporters write one, with seeded weights: class token, heads, GELU, sizes that are computed.
 
 `outlier` gives it what published weights have and seeded ones do not: a few channels of a LayerNorm's output are far
-larger than the others, and the products that read it have the smaller rows (Li et al., RepQ-ViT, ICCV 2023; Xiao et al.,
-SmoothQuant, ICML 2023). In float nothing changes; one INT8 scale for the tensor leaves little of the other channels.
+larger than the others, and the products that read it have the smaller rows (Li et al., RepQ-ViT, ICCV 2023; Xiao et
+al., SmoothQuant, ICML 2023). In float nothing changes; one INT8 scale for the tensor leaves little of the others.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def _attention(net: Net, last: str, name: str) -> str:
 def _mlp(net: Net, last: str, name: str, gelu: str) -> str:
     wide = net.linear(net.layer_norm(last, f"{name}_ln2"), 2 * CHANNELS, f"{name}_up")
     if gelu == "erf":
-        root, one, half = (net.weight(f"{name}_{key}", np.float32(v)) for key, v in zip("roh", (2**0.5, 1, 0.5)))
+        numbers = {"root": 2**0.5, "one": 1.0, "half": 0.5}
+        root, one, half = (net.weight(f"{name}_{key}", np.float32(value)) for key, value in numbers.items())
         erf = net.node("Erf", [net.node("Div", [wide, root], f"{name}_divided")], f"{name}_erf")
         product = net.node("Mul", [wide, net.node("Add", [erf, one], f"{name}_more")], f"{name}_product")
         active = net.node("Mul", [product, half], f"{name}_active")
