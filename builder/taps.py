@@ -28,7 +28,7 @@ from typing import Any
 import onnx
 
 from builder.onnx_checks import input_of
-from builder.wiring import Shape, Wiring, attribute
+from builder.wiring import WEIGHTED, Shape, Wiring, attribute
 from edge.errors import ModelError
 
 __all__ = ["MAX_TAPS", "Tap", "find_taps", "named_taps"]
@@ -37,7 +37,6 @@ MAX_TAPS = 6
 RESIDUAL = {"Add", "Sum"}
 MERGES = {*RESIDUAL, "Concat"}
 CHANNELWISE = {"MaxPool", "AveragePool", "LpPool", "Resize", "Upsample", "Pad"}
-WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 MIXERS = {*WEIGHTED, *MERGES}
 NOT_DATA = {"Shape", "Size", "ConstantOfShape"}  # a size of a tensor is not its content
 
