@@ -116,7 +116,9 @@ def test_tensorrt_runs_every_convolution_in_int8_but_those_kept(case: Case, tmp_
     assert {kind: len(names) for kind, names in found["convolutions"].items()} == {"Int8": 3, "Float": 1}
 
 
-@pytest.mark.parametrize(("net", "layers"), [(mobile, 20), (bottleneck_resnet, 22), (vision_transformer, 19), (exported_transformer, 13)])
+@pytest.mark.parametrize(
+    ("net", "layers"), [(mobile, 20), (bottleneck_resnet, 22), (vision_transformer, 19), (exported_transformer, 13)]
+)
 def test_groups_hold_every_node_that_is_quantised_once(net: Any, layers: int) -> None:
     _, model = graphs(net(), LITE)
     groups = groups_of(model)
