@@ -138,7 +138,8 @@ def _refuse_weights(path: Path, model: onnx.ModelProto) -> None:
                 f"{path}: weight {name} is damaged ({_one_line(error)}); copy or export it again"
             ) from None
         if not np.isfinite(values.astype(np.float64)).all():
-            raise ModelError(f"{path}: weight {name} holds NaN or infinity; export a model that was trained to its end")
+            found = f"weight {name}{_reader(model, name)} holds NaN or infinity"
+            raise ModelError(f"{path}: {found}; export a model that was trained to its end")
 
 
 def _inputs(model: onnx.ModelProto) -> list[Any]:
@@ -154,6 +155,11 @@ def _tensors(model: onnx.ModelProto) -> Iterator[tuple[str, Any]]:
         for one in node.attribute:
             if one.type == onnx.AttributeProto.TENSOR:
                 yield next(iter(node.output), node.name), one.t
+
+
+def _reader(model: onnx.ModelProto, weight: str) -> str:
+    """Return the first node that reads a weight, as a clause."""
+    return next((f" of {n.op_type} {_called(n)}" for n in model.graph.node if weight in n.input), "")
 
 
 def _called(node: Any) -> str:
