@@ -27,7 +27,6 @@ from builder.wiring import Wiring
 from edge.device import DeviceConfig
 from edge.errors import GateError
 from edge.footprint import (
-    CAMERA_MIB,
     LIBRARIES_MIB,
     MIB,
     RING_SLOTS,
@@ -122,7 +121,9 @@ def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, plan
     lines.append(Line(f"search, batch {load.max_batch}", search_mib(load.max_batch, rows), "counted"))
     if load.cameras:
         rings = rings_mib(load.cameras * RING_SLOTS)
-        lines.append(Line(f"camera processes, {load.cameras}", CAMERA_MIB * load.cameras, "measured"))
+        lines.append(
+            Line(f"camera processes, {load.cameras}", float(device.memory.camera_mib * load.cameras), "measured")
+        )
         lines.append(Line(f"frame rings, {RING_SLOTS} slots of 1080p each", rings, "counted"))
     if load.engine == "tensorrt":
         lines.append(Line("CUDA and TensorRT", float(device.memory.runtime_overhead_mib), "estimated"))

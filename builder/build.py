@@ -24,6 +24,7 @@ from builder.budget import Ledger, Load, changes_that_fit, ledger_for, refuse_ov
 from builder.bytes_to_float import float_input
 from builder.features import Part, append_features, mean_square, scale_from_energy, set_scale
 from builder.fold import Folded, fold
+from builder.half import rest_in_half
 from builder.onnx_checks import load_backbone, size_of
 from builder.optimise import moved, optimised
 from builder.parity import Parity, measure_parity, refuse_below
@@ -37,10 +38,10 @@ from builder.taps import Tap, find_taps, named_taps
 from edge.build_folder import GRAPH, GRAPHS, TRT_GRAPH, BuildInfo, InputSpec, write_build
 from edge.device import DeviceConfig
 
-__all__ = ["Built", "Progress", "Request", "build"]
+__all__ = ["HALF_REST", "Built", "Progress", "Request", "build"]
 
 FLOAT_GRAPH = "float.onnx"
-BEST = "best"
+BEST, HALF_REST = "best", "float16"
 PROBE = 128  # photos of those that set the ranges, at most, that choose ranges and layers; the gate is on others
 MARGIN = 0.1  # of what may be lost: layers are chosen for as much more, because other photos judge them
 
@@ -57,7 +58,9 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to build and what is still acceptable. `precision` is int8 or float32, `ranges` one of METHODS or BEST."""
+    """What to build and what is still acceptable. `precision` is int8 or float32, `ranges` one of METHODS or BEST,
+    `rest` float32 or float16: what layers are that INT8 leaves in float, in the graph for TensorRT.
+    """
 
     model: Path
     images: Path
@@ -71,6 +74,7 @@ class Request:
     min_cosine: float = 0.95
     precision: str = "int8"
     ranges: str = "minmax"
+    rest: str = "float32"
 
     @property
     def is_int8(self) -> bool:
@@ -192,10 +196,15 @@ def _quantisers(request: Request, graphs: _Graphs, photos: Photos, progress: Pro
 
 
 def _with_ranges(request: Request, graphs: _Graphs, ranges: Ranges) -> dict[str, Quantise]:
+    rest = rest_in_half if request.rest == HALF_REST else _as_it_is
     return {
         "onnxruntime": lambda kept: cpu_graph(request.model, graphs.folded, graphs.model, ranges, kept),
-        "tensorrt": lambda kept: trt_graph(request.model, graphs.model, ranges, kept),
+        "tensorrt": lambda kept: rest(trt_graph(request.model, graphs.model, ranges, kept)),
     }
+
+
+def _as_it_is(model: onnx.ModelProto) -> onnx.ModelProto:
+    return model
 
 
 def _best(

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from builder.budget import Ledger, Load
-from builder.build import BEST, Built, Request
+from builder.build import BEST, HALF_REST, Built, Request
 from builder.build import build as build_folder
 from builder.compile import FLAG, compile_only
 from builder.ranges import METHODS
@@ -24,6 +24,7 @@ from builder.report import ledger_table, print_report
 from edge.build_folder import GRAPHS, KIND
 from edge.command import Parser, run
 from edge.device import DeviceConfig, load_device_config
+from edge.errors import InputError
 from edge.sealed import refuse_foreign
 
 __all__ = ["build"]
@@ -75,6 +76,10 @@ def _build(argv: Sequence[str]) -> int:
 
 
 def _request(arguments: argparse.Namespace, device: DeviceConfig) -> Request:
+    engine = arguments.engine or device.engine
+    if arguments.rest == HALF_REST and (engine, arguments.precision) != ("tensorrt", "int8"):
+        found = f"this build is {arguments.precision} for {engine}"
+        raise InputError(f"--rest {HALF_REST} is for INT8 on tensorrt, {found}; leave it out")
     return Request(
         model=arguments.model,
         images=arguments.images,
@@ -87,8 +92,9 @@ def _request(arguments: argparse.Namespace, device: DeviceConfig) -> Request:
         min_cosine=arguments.min_cosine,
         precision=arguments.precision,
         ranges=arguments.ranges,
+        rest=arguments.rest,
         load=Load(
-            engine=arguments.engine or device.engine,
+            engine=engine,
             max_batch=arguments.max_batch,
             skus=arguments.skus[0],
             growth=arguments.skus[-1],
@@ -143,6 +149,8 @@ def _parser() -> Parser:
     add("--out", type=Path, required=True, metavar="DIR", help="the build folder to write or replace")
     add("--engine", choices=("onnxruntime", "tensorrt"), help="what will run (default: what the device runs best)")
     add("--precision", choices=("int8", "float32"), default="int8", help="float32: to compare with (default: int8)")
+    words = "what TensorRT's graph has where INT8 does not suffice; float16 needs TensorRT 10 (default: float32)"
+    add("--rest", choices=("float32", HALF_REST), default="float32", help=words)
     add("--ranges", choices=(*METHODS, BEST), default="minmax", help="how they are found; best tries all (minmax)")
     add("--preprocess", type=Path, metavar="FILE", help="how the model wants its pixels (default: the .yaml beside it)")
     add("--taps", type=_names, default=(), metavar="A,B,C", help="tensors to pool (default: the last 6 stages)")

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
+from msgspec import structs
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -22,7 +23,7 @@ from edge.assembly import engine_of
 from edge.bundle import Bundle, read_bundle
 from edge.command import Parser, whole_number
 from edge.config import EngineConfig
-from edge.device import load_device_config
+from edge.device import CUDA_OVERHEAD_MIB, load_device_config
 from edge.engines.cuda import Gpu, find_gpu
 from edge.engines.plan import KIND, PLAN, PlanInfo, graph_sha256, plan_beside, write_plan
 from edge.engines.trt import import_tensorrt
@@ -51,8 +52,7 @@ def compile_only(argv: Sequence[str]) -> int:
     refuse_foreign(out, KIND)
     cache = arguments.timing_cache or out.with_name(f"{out.name}.{CACHE}")
     gpu, trt = find_gpu(), import_tensorrt()
-    if arguments.device is not None:
-        _refuse_other_gpu(arguments.device, gpu)
+    overhead_mib = CUDA_OVERHEAD_MIB if arguments.device is None else _overhead_mib(arguments.device, gpu)
     order = Order(
         max_batch=bundle.info.max_batch,
         typical_batch=min(arguments.typical_batch, bundle.info.max_batch),
@@ -63,7 +63,8 @@ def compile_only(argv: Sequence[str]) -> int:
     started_s = time.monotonic()
     with _Phases(console) as phases:
         made = compile_graph(trt, bundle.graph.read_bytes(), order, phases.tell)
-    _seal(bundle, out, made, _info(bundle, (trt, gpu), order, time.monotonic() - started_s))
+    info = _info(bundle, (trt, gpu), order, time.monotonic() - started_s)
+    _seal(bundle, out, made, structs.replace(info, overhead_mib=overhead_mib))
     with whole_file(cache) as file:
         file.write(made.timing_cache)
     print(f"{made.layers} layers for {gpu.name}, SM {gpu.sm}, TensorRT {trt.__version__}: {len(made.plan) >> 10} KiB")
@@ -100,12 +101,14 @@ def _info(bundle: Bundle, where: tuple[Any, Gpu], order: Order, seconds: float) 
     )
 
 
-def _refuse_other_gpu(path: Path, gpu: Gpu) -> None:
+def _overhead_mib(path: Path, gpu: Gpu) -> int:
+    """Return what the device's file says of CUDA and TensorRT; raises InputError where it is of another GPU."""
     device = load_device_config(path)
     if device.sm != gpu.sm:
         raise InputError(
             f"{path}: {device.module} has SM {device.sm}, this GPU ({gpu.name}) SM {gpu.sm}; compile there"
         )
+    return device.memory.runtime_overhead_mib
 
 
 def _read(cache: Path) -> bytes:

@@ -2,7 +2,8 @@
 
 Checked, in this order: readable and whole; external data inside the model's folder; only standard operators of a known
 opset; valid for ONNX's own checker; one float32 input of rank 4 with a free batch axis and fixed height, width and
-three channels; finite weights. Left to others: whether the graph runs (ONNX Runtime says so when it optimises it).
+three channels; finite weights; whether opset 17 has words for it. Left to others: whether the graph runs and does so
+without control flow (`builder.optimise`), and sizes that are free inside (`builder.taps`).
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no stubs
 from onnx import TensorProto, numpy_helper
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 from onnx.helper import tensor_dtype_to_np_dtype
 
+from builder.opset import EXPORT, OPSETS, in_target_opset, opset_of
 from builder.wiring import shape_of
 from edge.errors import ModelError
 
-__all__ = ["OPSETS", "input_of", "load_backbone", "size_of"]
+__all__ = ["input_of", "load_backbone", "size_of"]
 
-OPSETS = range(11, 22)  # 11 has what the quantiser rests on; 21 is the newest that this version was tested with
-TARGET_OPSET = 17  # what older models are converted to: per-channel DequantizeLinear came with 13
 MAX_BYTES = 2**31 - 1  # protobuf's own limit
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
@@ -33,6 +34,8 @@ FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProt
 def load_backbone(path: Path) -> onnx.ModelProto:
     """Read and check an ONNX file, its external data loaded; raises ModelError."""
     model = _parse(path)
+    if model.functions:  # of exporters that name whole modules
+        model = onnx.inliner.inline_local_functions(model)
     _load_external_data(path, model)
     _refuse_operators(path, model)
     try:
@@ -41,7 +44,7 @@ def load_backbone(path: Path) -> onnx.ModelProto:
         raise ModelError(f"{path}: not a valid ONNX graph ({_one_line(error)}); export it again") from None
     _refuse_input(path, model)
     _refuse_weights(path, model)
-    return _converted(path, model)
+    return in_target_opset(path, model)
 
 
 def input_of(model: onnx.ModelProto) -> Any:
@@ -97,12 +100,12 @@ def _load_external_data(path: Path, model: onnx.ModelProto) -> None:
 
 
 def _refuse_operators(path: Path, model: onnx.ModelProto) -> None:
-    foreign = sorted({f"{n.domain}.{n.op_type}" for n in model.graph.node if n.domain not in ("", "ai.onnx")})
+    foreign = [f"{n.domain}.{n.op_type} {_called(n)}" for n in model.graph.node if n.domain not in ("", "ai.onnx")]
     if foreign:
-        raise ModelError(f"{path}: operators outside standard ONNX ({', '.join(foreign[:3])}); export without them")
-    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
-    if version not in OPSETS:
-        raise ModelError(f"{path}: opset {version}, expected {OPSETS[0]} to {OPSETS[-1]}; export with opset 17")
+        found = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+        raise ModelError(f"{path}: operators outside standard ONNX ({found}); export without them")
+    if opset_of(model) not in OPSETS:
+        raise ModelError(f"{path}: opset {opset_of(model)}, expected {OPSETS[0]} to {OPSETS[-1]}; {EXPORT}")
 
 
 def _refuse_input(path: Path, model: onnx.ModelProto) -> None:
@@ -135,18 +138,8 @@ def _refuse_weights(path: Path, model: onnx.ModelProto) -> None:
                 f"{path}: weight {name} is damaged ({_one_line(error)}); copy or export it again"
             ) from None
         if not np.isfinite(values.astype(np.float64)).all():
-            raise ModelError(f"{path}: weight {name} holds NaN or infinity; export a model that was trained to its end")
-
-
-def _converted(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
-    version = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
-    if version >= 13:
-        return model
-    try:
-        return onnx.version_converter.convert_version(model, TARGET_OPSET)
-    except Exception as error:  # noqa: BLE001  # the converter raises RuntimeError, its own and plain C++ errors
-        what = f"opset {version} cannot be converted to {TARGET_OPSET} ({_one_line(error)})"
-        raise ModelError(f"{path}: {what}; export with opset {TARGET_OPSET}") from None
+            found = f"weight {name}{_reader(model, name)} holds NaN or infinity"
+            raise ModelError(f"{path}: {found}; export a model that was trained to its end")
 
 
 def _inputs(model: onnx.ModelProto) -> list[Any]:
@@ -162,6 +155,15 @@ def _tensors(model: onnx.ModelProto) -> Iterator[tuple[str, Any]]:
         for one in node.attribute:
             if one.type == onnx.AttributeProto.TENSOR:
                 yield next(iter(node.output), node.name), one.t
+
+
+def _reader(model: onnx.ModelProto, weight: str) -> str:
+    """Return the first node that reads a weight, as a clause."""
+    return next((f" of {n.op_type} {_called(n)}" for n in model.graph.node if weight in n.input), "")
+
+
+def _called(node: Any) -> str:
+    return str(node.name) or str(next(iter(node.output), "without a name"))
 
 
 def _text(shape: tuple[int | None, ...] | None) -> str:

@@ -1,7 +1,8 @@
 """Bring a checked backbone into the plain form that the rest of the builder reads.
 
-ONNX Runtime's basic optimisation folds constants and BatchNorm and removes what exporters leave behind (Identity, Pad,
-Reshape chains); shapes are inferred; tensors whose names the builder needs for itself are renamed out of the way.
+Shape arithmetic becomes constants (`builder.shapes`); ONNX Runtime's basic optimisation folds constants and BatchNorm
+and removes what exporters leave behind (Identity, Pad, Reshape chains); shapes are inferred; tensors whose names the
+builder needs for itself are renamed out of the way; every node gets a name of its own, by which it can stay in float.
 The result computes what the given model computes.
 """
 
@@ -17,6 +18,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from builder.shapes import settle_shapes
 from builder.vendor_log import quiet
 from edge.errors import ModelError
 
@@ -25,6 +27,7 @@ __all__ = ["FEATURES", "IMAGES", "OWN", "keep_standard_opset", "moved", "optimis
 IMAGES, FEATURES = "images", "features"  # input and output of the graphs that the builder makes
 OWN = ("preprocess/", "features/")  # names of nodes and tensors that the builder adds
 MOVED = "backbone/"
+BRANCHES = {"If", "Loop", "Scan"}  # whoever reads a graph here does not look into their sub-graphs
 
 
 def optimised(path: Path, model: onnx.ModelProto, keep: Sequence[str] = ()) -> onnx.ModelProto:
@@ -33,10 +36,10 @@ def optimised(path: Path, model: onnx.ModelProto, keep: Sequence[str] = ()) -> o
     absent = [name for name in keep if name not in known]
     if absent:
         raise ModelError(f"{path}: no tensor is called {absent[0]!r}; --taps takes names of tensors inside the graph")
-    prepared = _with_outputs(model, keep)
     with tempfile.TemporaryDirectory() as folder, quiet():
         optimised_file, noted_file = Path(folder) / "optimised.onnx", Path(folder) / "noted.onnx"
         try:
+            prepared = settle_shapes(_with_outputs(model, keep))
             # Optimised here and not by quant_pre_process, which goes on with the given graph when that fails.
             onnxruntime.InferenceSession(
                 prepared.SerializeToString(), _options(optimised_file), providers=["CPUExecutionProvider"]
@@ -46,6 +49,10 @@ def optimised(path: Path, model: onnx.ModelProto, keep: Sequence[str] = ()) -> o
         except Exception as error:  # noqa: BLE001  # the vendor's errors share no base class; one named error leaves here
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(f"{path}: ONNX Runtime cannot load it ({reason}); check that it runs there") from None
+    branch = next((node for node in result.graph.node if node.op_type in BRANCHES), None)
+    if branch is not None:
+        found = f"{branch.op_type} {branch.name or branch.output[0]} decides while it runs"
+        raise ModelError(f"{path}: {found}, expected a graph without control flow; export with a fixed size")
     del result.graph.output[:]
     result.graph.output.extend(model.graph.output)
     keep_standard_opset(result)
@@ -87,10 +94,12 @@ def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelPro
 
 
 def _make_room(model: onnx.ModelProto) -> None:
-    """Rename, in place, tensors and nodes that bear a name of the builder's."""
-    graph = model.graph
-    for node in graph.node:
-        node.name = moved(node.name)
+    """Rename, in place, tensors and nodes that bear a name of the builder's, and nodes that share one or have none."""
+    graph, taken = model.graph, set[str]()
+    for index, node in enumerate(graph.node):
+        name = moved(node.name or f"{node.op_type}_{index}")
+        node.name = f"{name}_{index}" if name in taken else name
+        taken.add(node.name)
         node.input[:] = [moved(name) for name in node.input]
         node.output[:] = [moved(name) for name in node.output]
     for field in (graph.input, graph.output, graph.initializer, graph.value_info):

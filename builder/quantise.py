@@ -13,8 +13,13 @@ their own, no Q/DQ on biases nor on outputs, both inputs of residual additions q
 convolutions. This explicit form is the one that TensorRT 8.5 to 11 read. It takes the same bytes, turned to float
 first.
 
-What the builder added (preprocessing, pooling) stays float in both. Ranges: `builder.ranges`; on
-EfficientNet-Lite0 the three ways differ little (cosine 0.9909 by each for CPUs, 0.9951 to 0.9953 for TensorRT).
+What the builder added (preprocessing, pooling) stays float in both. So do a transformer's operators without weights:
+norms, softmax, attention products, biases, residual additions. A few of their values are far larger than the rest, and
+they fuse as floats. On a pretrained ViT (DINOv2-small), the noise that INT8 brings into the median feature came to 39 %
+of its variance over photos with them (TensorRT's form; 18 % for CPUs) and to 4 % without (2 %).
+
+Ranges: `builder.ranges`; on EfficientNet-Lite0 the three ways differ little (cosine 0.9909 by each for CPUs, 0.9951 to
+0.9953 for TensorRT).
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ from builder.fold import DEQUANTISE, Folded
 from builder.optimise import OWN, keep_standard_opset
 from builder.ranges import OPERATORS, Ranges
 from builder.vendor_log import quiet
-from builder.wiring import prune
+from builder.wiring import Wiring, prune, token_operators
 from edge.errors import ModelError
 
 __all__ = ["cpu_graph", "trt_graph"]
@@ -98,7 +103,7 @@ def _quantised(path: Path, model: onnx.ModelProto, ranges: Ranges, form: _Form) 
                 activation_qType=form.activations,
                 tensors_range=ranges,
                 nodes_to_quantize=[],
-                nodes_to_exclude=[n.name for n in model.graph.node if n.name.startswith(OWN) or n.name in form.kept],
+                nodes_to_exclude=sorted(_in_float(model) | form.kept),
                 op_types_to_quantize=list(form.operators),
                 extra_options=form.options,
             )
@@ -110,6 +115,11 @@ def _quantised(path: Path, model: onnx.ModelProto, ranges: Ranges, form: _Form) 
             raise ModelError(f"{path}: cannot be quantised ({reason}); export it with other operators") from error
     keep_standard_opset(result)
     return result
+
+
+def _in_float(model: onnx.ModelProto) -> frozenset[str]:
+    """Return the nodes that are never quantised: the builder's own, and the operators on tokens."""
+    return frozenset(n.name for n in model.graph.node if n.name.startswith(OWN)) | token_operators(Wiring(model))
 
 
 def _depthwise(model: onnx.ModelProto) -> list[str]:

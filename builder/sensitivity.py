@@ -23,6 +23,7 @@ from msgspec import Struct, structs
 from builder.optimise import OWN
 from builder.photos import in_batches
 from builder.ranges import OPERATORS
+from builder.wiring import WEIGHTED, Wiring, token_operators
 from edge.engines.ort import NOT_AS_QUANTISED, PROVIDER
 from edge.types import Crops, Embeddings
 
@@ -40,7 +41,6 @@ __all__ = [
 
 MOST_GROUPS = 64
 MOST_KEPT = 0.5
-WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 Quantise = Callable[[frozenset[str]], onnx.ModelProto]  # the names of nodes that stay in float -> INT8 graph
 Measure = Callable[[onnx.ModelProto], float]  # mean cosine of its features to float
@@ -82,8 +82,9 @@ class Kept(Struct, frozen=True, kw_only=True):
 def groups_of(model: onnx.ModelProto) -> tuple[Group, ...]:
     """Return the layers of a folded graph that a quantiser would touch, in order, neighbours joined where many."""
     layers: list[tuple[str, list[str]]] = []
+    in_float = token_operators(Wiring(model))
     for node in model.graph.node:
-        if node.op_type not in OPERATORS or node.name.startswith(OWN):
+        if node.op_type not in OPERATORS or node.name.startswith(OWN) or node.name in in_float:
             continue
         if node.op_type in WEIGHTED or not layers:
             layers.append((node.name, []))

@@ -9,12 +9,16 @@ Feature maps (rank 4): trunk tensors of one (channels, height, width) form a run
 - maps of one pixel, and the outputs of Transpose (another layout).
 Tokens (rank 3): the residual adds on the trunk; of the two in a block (attention, MLP) the second.
 
+Sizes that are free beside the batch hide what lies behind them: where most of the network's weights come after the last
+tap, the graph is refused, and the layer named after which sizes are not known.
+
 Limits: a plain network (no residual, no concatenation) that narrows towards its end loses the wide stages before;
 with several outputs the first one counts. Both can be mended by naming the taps.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -24,7 +28,7 @@ from typing import Any
 import onnx
 
 from builder.onnx_checks import input_of
-from builder.wiring import Shape, Wiring, attribute
+from builder.wiring import WEIGHTED, Shape, Wiring, attribute
 from edge.errors import ModelError
 
 __all__ = ["MAX_TAPS", "Tap", "find_taps", "named_taps"]
@@ -33,7 +37,7 @@ MAX_TAPS = 6
 RESIDUAL = {"Add", "Sum"}
 MERGES = {*RESIDUAL, "Concat"}
 CHANNELWISE = {"MaxPool", "AveragePool", "LpPool", "Resize", "Upsample", "Pad"}
-MIXERS = {"Conv", "ConvTranspose", "Gemm", "MatMul", *MERGES}
+MIXERS = {*WEIGHTED, *MERGES}
 NOT_DATA = {"Shape", "Size", "ConstantOfShape"}  # a size of a tensor is not its content
 
 
@@ -56,6 +60,7 @@ def find_taps(path: Path, model: onnx.ModelProto, count: int = MAX_TAPS) -> tupl
     taps = _maps(wiring, located) if located and located[-1].is_map else _tokens(wiring, located, count)
     if not taps:
         raise ModelError(f"{path}: no feature map with known channels and size was found; name the tensors with --taps")
+    _refuse_shallow(path, wiring, taps[-1])
     return tuple(taps[-count:])
 
 
@@ -71,6 +76,45 @@ def named_taps(path: Path, model: onnx.ModelProto, names: Sequence[str]) -> tupl
             raise ModelError(f"{path}: tap {name!r} has shape {shape}, {expected}; name another tensor")
         taps.append(tap)
     return tuple(taps)
+
+
+def _refuse_shallow(path: Path, wiring: Wiring, last: Tap) -> None:
+    """Raise ModelError where more weights come after the last tap, in layers of unknown size, than before it."""
+    seen = _upstream(wiring, last.tensor)
+    layers = [node for node in wiring.nodes if node.op_type in WEIGHTED and _size(wiring, node)]
+    hidden = [
+        node for node in layers if not seen.intersection(node.output) and not _is_sized(wiring.shape(node.output[0]))
+    ]
+    before = sum(_size(wiring, node) for node in layers if seen.intersection(node.output))
+    after = sum(_size(wiring, node) for node in hidden)
+    if after > before:
+        name, share = hidden[0].name or hidden[0].output[0], before / (before + after)
+        raise ModelError(
+            f"{path}: from {hidden[0].op_type} {name} on sizes beside the batch are free, and the last tap "
+            f"({last.tensor}) sees {share:.0%} of the weights; export it with a fixed size, or name the tensors with "
+            "--taps"
+        )
+
+
+def _upstream(wiring: Wiring, name: str) -> set[str]:
+    """Return the tensor and all that it is made of."""
+    found, waiting = set[str](), [name]
+    while waiting:
+        one = waiting.pop()
+        if one not in found and one in wiring.producer:
+            waiting.extend(wiring.producer[one].input)
+        found.add(one)
+    return found
+
+
+def _size(wiring: Wiring, node: Any) -> int:
+    """Return how many numbers are in the constants of a layer."""
+    shapes = (wiring.shape(name) or () for name in node.input if wiring.is_constant(name))
+    return sum(math.prod(size or 1 for size in shape) for shape in shapes if shape)
+
+
+def _is_sized(shape: Shape | None) -> bool:
+    return shape is not None and all(size is not None for size in shape[1:])
 
 
 def _trunk(wiring: Wiring, start: str, end: str) -> list[str]:

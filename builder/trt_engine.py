@@ -6,6 +6,7 @@ have; what came or went is found by `hasattr`:
 
     EXPLICIT_BATCH   until 10 the flag of a network with a free batch, later the only kind
     INT8             until 10 the flag that lets Q/DQ pairs count, later they always do
+    STRONGLY_TYPED   since 10 the flag of a network that runs in the types that are written, later the only kind
     progress monitor since 10; before, only the phases of this file are told
     target           TensorRT-RTX compiles for another GPU, and without one; the others for the GPU that is there
 
@@ -21,9 +22,10 @@ from typing import Any
 from edge.engines.trt import logger_for
 from edge.errors import EngineError, GateError, ModelError
 
-__all__ = ["Compiled", "Order", "compile_graph"]
+__all__ = ["HALF", "Compiled", "Order", "compile_graph"]
 
 MIB = 1 << 20
+HALF = "half/"  # how the names of float16 tensors begin (`builder.half`): a device has no onnx to look into a graph
 Tell = Callable[[str, int, int], bool]  # phase, steps done, steps in all (0: not known); False ends the compilation
 
 
@@ -59,12 +61,14 @@ def compile_graph(trt: Any, graph: bytes, order: Order, tell: Tell, on_line: Any
         builder = trt.Builder(log)
     except TypeError as error:  # what 8.x raises where CUDA does not work
         raise EngineError(f"TensorRT gives no builder ({log.last_error or error}); check the driver") from None
-    network = builder.create_network(_network_flags(trt))
+    is_weak = hasattr(trt.BuilderFlag, "INT8")  # types are a suggestion, as far as flags allow
+    is_mixed = is_weak and HALF.encode() in graph
+    network = builder.create_network(_network_flags(trt, is_mixed))
     tell("parse", 0, 0)
     _parse(trt, network, graph, log)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, order.workspace_mib * MIB)
-    if hasattr(trt.BuilderFlag, "INT8"):
+    if is_weak and not is_mixed:
         config.set_flag(trt.BuilderFlag.INT8)
     if order.detailed:
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -86,9 +90,15 @@ def compile_graph(trt: Any, graph: bytes, order: Order, tell: Tell, on_line: Any
     return Compiled(bytes(plan), b"" if kept is None else bytes(kept.serialize()), int(network.num_layers))
 
 
-def _network_flags(trt: Any) -> int:
+def _network_flags(trt: Any, is_mixed: bool) -> int:
     flags = trt.NetworkDefinitionCreationFlag
-    return 1 << int(flags.EXPLICIT_BATCH) if hasattr(flags, "EXPLICIT_BATCH") else 0
+    asked = 1 << int(flags.EXPLICIT_BATCH) if hasattr(flags, "EXPLICIT_BATCH") else 0
+    if not is_mixed:
+        return asked
+    if not hasattr(flags, "STRONGLY_TYPED"):
+        found = "the graph holds float16 beside float32, and this TensorRT does not run types as they are written"
+        raise ModelError(f"{found} (10 and later do); build with --rest float32")
+    return asked | 1 << int(flags.STRONGLY_TYPED)
 
 
 def _parse(trt: Any, network: Any, graph: bytes, log: Any) -> None:

@@ -13,7 +13,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-__all__ = ["Shape", "Wiring", "attribute", "prune", "shape_of"]
+__all__ = ["WEIGHTED", "Shape", "Wiring", "attribute", "prune", "shape_of", "token_operators"]
+
+CONVOLUTIONS = {"Conv", "ConvTranspose"}
+WEIGHTED = {*CONVOLUTIONS, "Gemm", "MatMul"}
+FLATTENS = {"Reshape", "Flatten"}
+TOKEN_AXES = 3
 
 Shape: TypeAlias = tuple["int | None", ...]  # one entry per axis; None where the size is free
 
@@ -51,6 +56,24 @@ class Wiring:
     def shape(self, name: str) -> Shape | None:
         """Return the shape of a tensor, None where shape inference does not know even its rank."""
         return self._shapes.get(name)
+
+
+def token_operators(wiring: Wiring) -> frozenset[str]:
+    """Return the names of the operators of a transformer that no weights go into: all but its products with a matrix.
+
+    What follows a convolution is a map, whose operators are not meant, until a Reshape makes tokens or a row of it, of
+    three axes at most.
+    """
+    maps, names = set[str](), set[str]()  # tensors that a convolution made, weightless operators between; nodes
+    for node in wiring.nodes:
+        has_weights = node.op_type in WEIGHTED and any(wiring.is_constant(name) for name in node.input)
+        flattens = node.op_type in FLATTENS and len(wiring.shape(node.output[0]) or ()) <= TOKEN_AXES
+        is_on_map = not flattens and any(name in maps for name in node.input)
+        if node.op_type in CONVOLUTIONS if has_weights else is_on_map:
+            maps.update(node.output)
+        elif not has_weights:
+            names.add(node.name)
+    return frozenset(names)
 
 
 def attribute(node: Any, name: str, default: Any = None) -> Any:

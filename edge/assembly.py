@@ -10,12 +10,12 @@ from edge.bundle import Bundle
 from edge.config import EngineConfig, Locate
 from edge.engines import ENGINES, REFERENCE, EngineSpec, open_engine, open_reference
 from edge.engines.detector import open_detector
-from edge.engines.plan import plan_beside
+from edge.engines.plan import plan_beside, read_plan
 from edge.errors import BundleError, EngineError, ShelfedgeError
 from edge.locate import locator_from_config
 from edge.ports import Engine, Locator
 
-__all__ = ["engine_of", "locator_of"]
+__all__ = ["engine_of", "locator_of", "plan_of", "runtime_mib"]
 
 MIN_GOLDEN_COSINE = 0.99
 
@@ -31,13 +31,29 @@ def engine_of(bundle: Bundle, config: EngineConfig) -> Iterator[Engine]:
     if bundle.info.engine not in ENGINES:
         found = f"made for the engine {bundle.info.engine}, this version has {', '.join(sorted(ENGINES))}"
         raise BundleError(f"{bundle.path}: {found}; build and calibrate for one of these")
-    plan = Path(config.plan) if config.plan else plan_beside(bundle.path)
-    spec = EngineSpec(threads=config.threads, max_batch=bundle.info.max_batch, plan=plan)
+    spec = EngineSpec(threads=config.threads, max_batch=bundle.info.max_batch, plan=plan_of(bundle, config))
     engines = [open_engine(bundle.info.engine, bundle.graph, spec)]
     if bundle.info.engine != config.fallback == REFERENCE:
         engines.append(open_reference(bundle.info.engine, bundle.graph, spec))
     with ExitStack() as stack:
         yield _first_that_works(bundle, engines, stack)
+
+
+def plan_of(bundle: Bundle, config: EngineConfig) -> Path:
+    """Return where the compiled engine of a bundle lies, or would lie."""
+    return Path(config.plan) if config.plan else plan_beside(bundle.path)
+
+
+def runtime_mib(bundle: Bundle, config: EngineConfig) -> float:
+    """Return what CUDA, TensorRT and its workspace take where a plan of the bundle will run; 0 where none will."""
+    place = plan_of(bundle, config)
+    if bundle.info.engine == REFERENCE or not place.exists():
+        return 0.0
+    try:
+        info = read_plan(place).info
+    except BundleError:  # the engine refuses it, and says why
+        return 0.0
+    return float(info.overhead_mib + info.workspace_mib)
 
 
 def _first_that_works(bundle: Bundle, engines: Sequence[Engine], stack: ExitStack) -> Engine:

@@ -18,7 +18,7 @@ import msgspec
 
 import edge.one_thread  # noqa: F401  # before anything that imports NumPy
 from edge import messages
-from edge.assembly import engine_of, locator_of
+from edge.assembly import engine_of, locator_of, runtime_mib
 from edge.bundle import Bundle, read_bundle
 from edge.capture import open_camera
 from edge.capture.address import parse_source
@@ -82,7 +82,7 @@ def _daemon(argv: Sequence[str]) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     config = load_daemon_config(arguments.config, parse_source)
     bundle = read_bundle(Path(config.bundle))
-    refuse_too_large(bundle, config, available_mib(), resident_mib())
+    refuse_too_large(bundle, config, available_mib(), resident_mib(), runtime_mib(bundle, config.engine))
     if arguments.check:
         with ExitStack() as stack:
             engine = stack.enter_context(engine_of(bundle, config.engine))

@@ -1,7 +1,8 @@
 """What a daemon takes beside its network's weights, and whether that much is free: the figures of every ledger.
 
-Counted: tables and rings. Measured once on a development machine and taken as constant, because they hardly depend on
-the network: Python with what the daemon imports and an empty ONNX Runtime session, and a camera's process. Held against
+Counted: tables and rings. Measured once on a development machine and taken as constant where a device's file says no
+other, because they hardly depend on the network: Python with what the daemon imports and an empty ONNX Runtime session,
+and a camera's process (`edge.device`). What CUDA and TensorRT take is in the plan (`edge.engines.plan`). Held against
 the processes of a running daemon they come out within a few hundredths (`benchmarks/`).
 
 Searched tables are counted as NumKong holds them; NumPy alone takes four times as much for them.
@@ -13,10 +14,10 @@ from pathlib import Path
 
 from edge.bundle import Bundle
 from edge.config import DaemonConfig
+from edge.device import CAMERA_MIB
 from edge.errors import GateError
 
 __all__ = [
-    "CAMERA_MIB",
     "FRAME_BYTES",
     "LIBRARIES_MIB",
     "MIB",
@@ -32,10 +33,11 @@ __all__ = [
 ]
 
 MIB = 1 << 20
-LIBRARIES_MIB = 83.0  # Python, what the daemon imports, and an ONNX Runtime session without its weights
+# Python, what the daemon imports, and an ONNX Runtime session without its weights. Fitted to whole daemons beside the
+# other lines of the ledger, which count weights and activations twice: such a process by itself holds 98 MiB.
+LIBRARIES_MIB = 83.0
 WORKSPACE_MIB = 256  # what TensorRT's kernels may use beside the activations; `edge-build --compile-only` holds to it
 RING_SLOTS = 4  # of a camera where nothing is configured
-CAMERA_MIB = 32.0  # a capture process beside the daemon
 FRAME_BYTES = 1920 * 1080 * 3
 TABLES = 2  # as stored, and as searched
 PRODUCT_BYTES = 360  # names and cut points of one product, as Python holds them
@@ -57,10 +59,11 @@ def rings_mib(slots: int) -> float:
     return slots * FRAME_BYTES / MIB
 
 
-def needed_mib(bundle: Bundle, config: DaemonConfig) -> float:
+def needed_mib(bundle: Bundle, config: DaemonConfig, runtime_mib: float = 0.0) -> float:
     """Return what the daemon's processes will take in the end; 0 for a bundle that does not say.
 
-    CUDA, TensorRT and its workspace are not in it: what they take is not known before they are there.
+    `runtime_mib` is what CUDA, TensorRT and its workspace take beside, where a plan runs: on a Jetson they take it of
+    the same memory. On a host whose GPU has a memory of its own that is more than is taken here.
     """
     if bundle.info.network_mib <= 0:
         return 0.0
@@ -72,6 +75,7 @@ def needed_mib(bundle: Bundle, config: DaemonConfig) -> float:
         + search_mib(bundle.info.max_batch, rows)
         + CAMERA_MIB * len(config.cameras)
         + rings_mib(slots)
+        + runtime_mib
     )
 
 
@@ -85,12 +89,18 @@ def available_mib() -> float:
     return next(found, float("inf"))
 
 
-def refuse_too_large(bundle: Bundle, config: DaemonConfig, available: float, taken: float) -> None:
-    """Raise GateError when more is needed than is `available` and already `taken` by this process, in MiB."""
-    needed = needed_mib(bundle, config)
+def refuse_too_large(
+    bundle: Bundle, config: DaemonConfig, available: float, taken: float, runtime_mib: float = 0.0
+) -> None:
+    """Raise GateError when more is needed than is `available` and already `taken` by this process, in MiB.
+
+    `runtime_mib`: see `needed_mib`.
+    """
+    needed = needed_mib(bundle, config, runtime_mib)
     if needed > available + taken:
+        runtime = f" and {runtime_mib:.0f} MiB for CUDA and TensorRT" if runtime_mib else ""
         raise GateError(
-            f"{bundle.path}: needs about {needed:.0f} MiB, its cameras ({len(config.cameras)}) included, "
+            f"{bundle.path}: needs about {needed:.0f} MiB, its cameras ({len(config.cameras)}){runtime} included, "
             f"{available + taken:.0f} MiB are free here; stop other processes, take fewer cameras or ring_slots, or "
             "calibrate with fewer prototypes"
         )

@@ -19,7 +19,7 @@ import yaml
 
 from edge.errors import ConfigError
 
-__all__ = ["Fault", "load"]
+__all__ = ["Fault", "load", "parse"]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -35,9 +35,14 @@ def load(path: Path, struct: type[T], faults: Callable[[T], Iterable[Fault]] | N
     `faults` yields what no type can say (two values that do not go together) as (key such as `cameras[0].id`, message);
     the first one is raised.
     """
+    return parse(path, _text(path), struct, faults)
+
+
+def parse(path: Path, text: str, struct: type[T], faults: Callable[[T], Iterable[Fault]] | None = None) -> T:
+    """Read `text` as `load` would read it from `path`."""
     lines: _Lines = {}
     try:
-        data = _plain(path, _document(path, _text(path)), "$", lines, 0)
+        data = _plain(path, _document(path, text), "$", lines, 0)
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply, expected at most {MAX_DEPTH} levels") from None
     try:

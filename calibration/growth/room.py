@@ -16,8 +16,8 @@ import numpy as np
 
 from edge import lookup
 from edge.bundle import Bundle
-from edge.device import DeviceConfig
-from edge.footprint import CAMERA_MIB, LIBRARIES_MIB, MIB, PRODUCT_BYTES, RING_SLOTS, WORKSPACE_MIB, rings_mib
+from edge.device import CAMERA_MIB, DeviceConfig
+from edge.footprint import LIBRARIES_MIB, MIB, PRODUCT_BYTES, RING_SLOTS, WORKSPACE_MIB, rings_mib
 from edge.parameters import PrototypeTable
 
 __all__ = ["Room", "TableSize", "room_on", "table_size"]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from calibration.readiness.footprint import Footprint
 from calibration.readiness.verdict import Check, Interval, Limit, Topic, judge, not_testable
-from edge.device import DeviceConfig, load_device_config
-from edge.footprint import CAMERA_MIB, RING_SLOTS, WORKSPACE_MIB, rings_mib
+from edge.device import CAMERA_MIB, DeviceConfig, load_device_config
+from edge.footprint import RING_SLOTS, WORKSPACE_MIB, rings_mib
 
 __all__ = ["RUNS", "check_headroom", "find_device"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -24,6 +25,7 @@ from edge.bench.child import Observed, observe
 from edge.bench.decide import decide
 from edge.bench.machine import machine
 from edge.bench.memory import slope
+from edge.bench.overhead import measured_note, overhead, refuse_other_device
 from edge.bench.paced import Pace, Paced, Parts, run_paced
 from edge.bench.report import Figure, at_least, at_most, check_writable, gate, show, write
 from edge.bench.search import search
@@ -32,6 +34,7 @@ from edge.bundle import Bundle, read_bundle
 from edge.capture.address import parse_source
 from edge.command import Parser, run
 from edge.config import DaemonConfig, load_daemon_config
+from edge.device import write_measured
 from edge.errors import InputError
 from edge.health import percentile
 from edge.ports import Engine
@@ -91,6 +94,8 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     for name in ("pipeline", "memory"):
         made[name].add_argument("--config", type=Path, required=True, help="configuration of the daemon")
         made[name].add_argument("--frames", type=_count(50), default=500, metavar="N", help="per run (default 500)")
+    words = "then write what a daemon takes before it has a model into a file of configs/devices/"
+    made["memory"].add_argument("--write-device", type=Path, metavar="FILE", help=words)
     made["pipeline"].add_argument("--rounds", type=_count(1), default=3, metavar="N", help="of throughput (default 3)")
     _add_sizes(made["lookup"], prototypes=1, dimension=256)
     made["lookup"].add_argument("--queries", type=_count(10), default=500, metavar="N", help="(default 500)")
@@ -148,11 +153,19 @@ def _pipeline(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Fi
 
 def _memory(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figure]]:
     config, bundle = _read(arguments.config)
+    if arguments.write_device is not None:
+        refuse_other_device(arguments.write_device, bundle)
     with _progress("memory", arguments.frames) as tell:
         seen = observe(config, arguments.frames, with_memory=True, tell=tell)
     what = {**_subject(arguments.config, config, bundle), "frames": arguments.frames, "samples": seen.memory}
     first = at_most("first decision after start", seen.first_decision_s, "s", MAX_FIRST_DECISION_S)
-    return what, [first, *_memory_figures(seen)]
+    figures = [first, *_memory_figures(seen)]
+    if arguments.write_device is not None:
+        measured = overhead(bundle, config, seen.memory)
+        write_measured(arguments.write_device, measured, measured_note(time.localtime()))
+        print(f"wrote {arguments.write_device}")
+        figures += [Figure(f"{name}, written", value, "MiB") for name, value in measured.items()]
+    return what, figures
 
 
 def _lookup(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figure]]:

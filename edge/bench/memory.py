@@ -24,13 +24,17 @@ _WORDS = {"VmFlags", "THPeligible", "ProtectionKey"}  # fields that are not size
 
 @dataclass(frozen=True, slots=True)
 class MemorySample:
-    """Sums over `processes` processes when `frames` frames had been decided on."""
+    """Sums over `processes` processes when `frames` frames had been decided on.
+
+    `beside_kib` is the part of `alone_kib` that the first process does not hold: what its children add.
+    """
 
     frames: int
     processes: int
     pss_kib: int
     rss_kib: int
     alone_kib: int
+    beside_kib: int = 0
 
 
 @dataclass(slots=True)
@@ -65,12 +69,14 @@ def sample_tree(pid: int, frames: int) -> MemorySample | None:
     shared: Counter[str] = Counter()
     for account in found:
         shared |= account.shared_kib  # the larger of both
+    alone = sum(account.private_kib for account in found) + shared.total()
     return MemorySample(
         frames,
         len(found),
         sum(account.pss_kib for account in found),
         sum(account.rss_kib for account in found),
-        sum(account.private_kib for account in found) + shared.total(),
+        alone,
+        alone - found[0].private_kib - found[0].shared_kib.total(),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from edge.device import CUDA_OVERHEAD_MIB
 from edge.errors import BundleError, EngineError
 from edge.sealed import open_sealed, write_sealed
 
@@ -26,7 +27,10 @@ PLAN = "engine.plan"
 
 
 class PlanInfo(Struct, frozen=True, kw_only=True):
-    """The manifest content. `workspace_mib` limited what a layer may use; `seconds` is what compiling took."""
+    """The manifest content. `workspace_mib` limited what a layer may use; `seconds` is what compiling took.
+
+    `overhead_mib` is what CUDA and TensorRT take before the plan, as the device's file said when it was compiled.
+    """
 
     graph_sha256: str
     tensorrt: str
@@ -35,6 +39,7 @@ class PlanInfo(Struct, frozen=True, kw_only=True):
     max_batch: Annotated[int, Meta(ge=1, le=1024)]
     workspace_mib: int
     seconds: float
+    overhead_mib: Annotated[int, Meta(ge=0)] = CUDA_OVERHEAD_MIB
 
 
 @dataclass(frozen=True, slots=True)

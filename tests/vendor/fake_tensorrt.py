@@ -118,11 +118,14 @@ class _Builder:
         self._trt, self._logger = trt, logger
 
     def create_network(self, flags: int) -> Any:
-        explicit = getattr(self._trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
-        assert flags == (0 if explicit is None else 1 << explicit), (
+        names = self._trt.NetworkDefinitionCreationFlag
+        explicit = getattr(names, "EXPLICIT_BATCH", None)
+        strong = 1 << names.STRONGLY_TYPED if hasattr(names, "STRONGLY_TYPED") else 0
+        assert flags & ~strong == (0 if explicit is None else 1 << explicit), (
             "a free batch needs EXPLICIT_BATCH where there is one"
         )
-        return self._trt.guard("INetworkDefinition", _Network(self._trt))
+        is_weak = hasattr(self._trt.BuilderFlag, "INT8") and not flags & strong
+        return self._trt.guard("INetworkDefinition", _Network(self._trt, is_weak))
 
     def create_builder_config(self) -> Any:
         return self._trt.guard("IBuilderConfig", _Config(self._trt))
@@ -132,7 +135,7 @@ class _Builder:
 
     def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
         inner, given = config._target, network._target
-        assert not hasattr(self._trt.BuilderFlag, "INT8") or self._trt.BuilderFlag.INT8 in inner.flags
+        assert inner.flags == ({self._trt.BuilderFlag.INT8} if given.is_weak else set()), "types are told or written"
         if inner.workspace < NEEDED_WORKSPACE:
             self._logger.log(self._trt.ILogger.ERROR, "no tactics to implement the operation within workspace limit")
             return None
@@ -149,8 +152,8 @@ class _Builder:
 
 
 class _Network:
-    def __init__(self, trt: TensorRt) -> None:
-        self._trt, self.graph, self.num_layers = trt, b"", 0
+    def __init__(self, trt: TensorRt, is_weak: bool) -> None:
+        self._trt, self.is_weak, self.graph, self.num_layers = trt, is_weak, b"", 0
 
     def get_input(self, index: int) -> Any:
         value = onnx.load_from_string(self.graph).graph.input[index]

@@ -24,7 +24,7 @@ class Net:
         self.channels: dict[str, int] = {"x": 3}
 
     def weight(self, name: str, values: NDArray[np.generic]) -> str:
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self.weights.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
     def node(self, kind: str, inputs: Sequence[str], name: str, **attributes: object) -> str:

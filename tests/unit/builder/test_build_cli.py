@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import helper
 from small_nets import mobile, plain, vision_transformer, with_outliers
+from vit_nets import Form, exported_transformer, readers_of_outliers
 
 from builder.cli import build
 from edge.build_folder import read_build
@@ -247,6 +248,24 @@ def test_a_layer_that_int8_breaks_stays_in_float_and_is_named(place: Path, capsy
     report = read_build(place / "build").info.report
     assert report["kept_in_float"]["nodes"] == ["node_small", "node_small_relu"]
     assert report["parity"]["trt"]["cosine_mean"] >= 0.999
+
+
+def test_what_int8_breaks_of_an_exported_transformer_stays_in_float16(place: Path, capsys: Capture) -> None:
+    onnx.save(exported_transformer(form=Form("operator", 20, gives_tokens=True), outlier=200.0), place / "vit.onnx")
+    (place / "vit.yaml").write_text(SIDECAR)
+    more = ["--engine", "tensorrt", "--min-cosine", "0.9995", "--rest", "float16"]
+    assert _run(place, *more, "--budget-mib", "4000", model="vit.onnx") == 0
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "3 of 13 layers stay in float (" in said
+    found = read_build(place / "build")
+    assert set(found.info.report["kept_in_float"]["nodes"]) == readers_of_outliers()
+    graph = onnx.load(found.graph)
+    assert [(one.domain, one.version) for one in graph.opset_import] == [("", 17)]
+    assert graph.ir_version <= 8
+    halves = {one.name for one in graph.graph.initializer if one.data_type == onnx.TensorProto.FLOAT16}
+    assert halves == {f"half/b1_{part}.w" for part in "qkv"}
+    assert _run(place, "--rest", "float16") == 2
+    assert "--rest float16 is for INT8 on tensorrt, this build is int8 for onnxruntime" in capsys.readouterr().err
 
 
 def test_a_refused_parity_leaves_the_previous_build(place: Path, capsys: Capture) -> None:

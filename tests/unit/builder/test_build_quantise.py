@@ -8,12 +8,15 @@ import onnx
 import onnxruntime
 import pytest
 from quantised_nets import IMAGENET, LITE, graphs, images, ranges_of, run
-from small_nets import bottleneck_resnet, mobile, plain, plain_resnet, separable, vision_transformer
+from small_nets import Net, bottleneck_resnet, mobile, plain, plain_resnet, separable, vision_transformer
+from vit_nets import exported_transformer
 
+from builder.optimise import OWN
 from builder.photos import in_batches
-from builder.quantise import cpu_graph
+from builder.quantise import cpu_graph, trt_graph
 from builder.ranges import find_ranges
 from builder.sidecar import Preprocess
+from builder.wiring import Wiring, token_operators
 
 PATH = Path("m.onnx")
 
@@ -141,3 +144,45 @@ def test_other_ranges_lie_within_the_largest_values(method: str) -> None:
         assert low - slack <= least <= most <= high + slack, name
         narrower += most - least < 0.9 * (high - low)
     assert narrower > 0
+
+
+def test_of_a_transformer_only_products_with_a_matrix_are_quantised() -> None:
+    folded, model = graphs(exported_transformer(), LITE)
+    constants = {weight.name for weight in model.graph.initializer}
+    weighted = {
+        node.name
+        for node in model.graph.node
+        if node.op_type in {"Conv", "MatMul"} and constants.intersection(node.input) and not node.name.startswith(OWN)
+    }
+    in_float = token_operators(Wiring(model))
+    assert not weighted & in_float
+    assert {
+        "node_b0_attention",
+        "node_b0_ln1",
+        "node_b0_scores",
+        "node_b1_mixed",
+        "node_b0_q",
+        "node_placed",
+    } <= in_float
+    ranges = ranges_of(model, 32)
+    for small in (trt_graph(PATH, model, ranges), cpu_graph(PATH, folded, model, ranges)):
+        makers = {name: node for node in small.graph.node for name in node.output}
+        for node in small.graph.node:
+            pairs = [makers[n] for n in node.input if n in makers and makers[n].op_type == "DequantizeLinear"]
+            quantised = [makers[pair.input[0]].input[0] for pair in pairs if pair.input[0] in makers]
+            assert pairs or node.name not in weighted, node.name
+            if node.name in in_float and node.op_type != "Shape":  # between two of them nothing is quantised
+                assert not {makers[name].name for name in quantised if name in makers} & in_float, node.name
+
+
+def test_a_shuffle_of_channels_is_no_transformer() -> None:
+    """ShuffleNet's: its Reshapes come back to a map, and what adds maps behind them stays in INT8."""
+    net = Net()
+    first = net.relu(net.conv("x", 8, "first"))
+    apart = net.node("Reshape", [first, net.weight("apart", np.array([0, 2, 4, 32, 32]))], "grouped")
+    turned = net.node("Transpose", [apart], "turned", perm=[0, 2, 1, 3, 4])
+    mixed = net.node("Reshape", [turned, net.weight("back", np.array([0, 8, 32, 32]))], "mixed")
+    net.channels[mixed] = 8
+    last = net.add(net.conv(mixed, 8, "second"), mixed, "sum")
+    _, model = graphs(net.model(net.relu(last), 32), LITE)
+    assert not {name for name in token_operators(Wiring(model)) if name.startswith("node_")}

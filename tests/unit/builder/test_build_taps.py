@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from small_nets import Net, bottleneck_resnet, mobile, plain, plain_resnet, separable, vision_transformer
+from vit_nets import Form, exported_transformer
 
 from builder.optimise import optimised
 from builder.taps import Tap, find_taps, named_taps
@@ -110,3 +112,37 @@ def test_named_tensors_are_taken_in_the_order_given() -> None:
 def test_a_named_tensor_that_is_no_feature_map_is_refused(name: str) -> None:
     with pytest.raises(ModelError, match=f"tap '{name}' has shape"):
         named_taps(PATH, optimised(PATH, plain()), [name])
+
+
+@pytest.mark.parametrize("form", [Form(), Form(gives_tokens=True)], ids=["row", "tokens"])
+def test_the_tokens_of_an_exported_transformer_are_found_whatever_it_gives(form: Form) -> None:
+    assert _found(exported_transformer(blocks=3, form=form)) == [
+        ("b0_mlp", 24, 17),
+        ("b1_mlp", 24, 17),
+        ("b2_mlp", 24, 17),
+    ]
+
+
+def _free_tokens(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Make the number of tokens hang on the pixels, where no exporter could say it: only those above a limit stay."""
+    nodes = model.graph.node
+    place = next(index for index, node in enumerate(nodes) if node.name == "node_placed")
+    mean = onnx.helper.make_node("ReduceMean", ["joined"], ["per_token"], axes=[0, 2], keepdims=0)
+    above = onnx.helper.make_node("Greater", ["per_token", "limit"], ["above"])
+    chosen = onnx.helper.make_node("Compress", ["joined", "above"], ["chosen"], axis=1, name="choose")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(-100), "limit"))
+    weight = next(one for one in model.graph.initializer if one.name == "place")
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.zeros((1, 1, 24), np.float32), "place"))  # one place for all
+    nodes[place].input[0] = "chosen"
+    for index, one in enumerate((mean, above, chosen)):
+        nodes.insert(place + index, one)
+    return model
+
+
+def test_sizes_that_stay_free_are_refused_and_not_passed_over() -> None:
+    model = optimised(PATH, _free_tokens(exported_transformer()))
+    said = (
+        r"from MatMul node_b0_\w_product on sizes beside the batch are free, and the last tap \(patches\) sees \d\d% of"
+    )
+    with pytest.raises(ModelError, match=said):
+        find_taps(PATH, model)

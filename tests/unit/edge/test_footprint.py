@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import samples
+from vendor import fake_tensorrt
 
 from edge import footprint
+from edge.assembly import runtime_mib
 from edge.bundle import read_bundle
-from edge.config import CameraConfig, DaemonConfig, PublishConfig
+from edge.config import CameraConfig, DaemonConfig, EngineConfig, PublishConfig
 from edge.errors import GateError
 from edge.footprint import available_mib, needed_mib, refuse_too_large
 
@@ -40,6 +42,22 @@ def test_what_this_process_holds_already_is_free_for_it(tmp_path: Path) -> None:
     said = r"needs about 1\d\d MiB, its cameras \(1\) included, 1\d\d MiB are free here; stop other"
     with pytest.raises(GateError, match=said):
         refuse_too_large(bundle, config(1), needed - 41.0, 40.0)
+
+
+def test_where_a_plan_will_run_the_runtime_of_the_gpu_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = read_bundle(samples.write_sample_bundle(tmp_path / "b", network_mib=100.0, engine="tensorrt"))
+    assert runtime_mib(bundle, EngineConfig()) == 0.0  # no plan, nothing runs on a GPU
+    plan = fake_tensorrt.install(monkeypatch, bundle.graph, max_batch=4)
+    assert runtime_mib(bundle, EngineConfig(plan=str(plan))) == 600 + 64
+    plain = read_bundle(samples.write_sample_bundle(tmp_path / "c", network_mib=100.0))
+    assert runtime_mib(plain, EngineConfig(plan=str(plan))) == 0.0
+    needed = needed_mib(bundle, config(1), 664.0)
+    assert needed == pytest.approx(needed_mib(bundle, config(1)) + 664.0)
+    refuse_too_large(bundle, config(1), needed, 0.0, 664.0)
+    with pytest.raises(GateError, match=r"cameras \(1\) and 664 MiB for CUDA and TensorRT included"):
+        refuse_too_large(bundle, config(1), needed - 1.0, 0.0, 664.0)
+    (plan / "engine.plan").write_bytes(b"damaged")
+    assert runtime_mib(bundle, EngineConfig(plan=str(plan))) == 0.0  # the engine refuses it, and says why
 
 
 def test_the_system_tells_what_is_available(monkeypatch: pytest.MonkeyPatch) -> None:

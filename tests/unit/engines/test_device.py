@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.device import load_device_config
+from edge.device import load_device_config, write_measured
 from edge.errors import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "devices"
@@ -60,3 +60,73 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, ex
     (tmp_path / "d.yaml").write_text(text.replace(old, new))
     with pytest.raises(ConfigError, match=expected):
         load_device_config(tmp_path / "d.yaml")
+
+
+def test_a_measured_value_takes_the_place_of_its_line_and_of_what_was_said_of_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "d.yaml"
+    text = (CONFIGS / "orin-nano-4gb.yaml").read_text()
+    path.write_text(text)
+    path.chmod(0o640)
+    write_measured(path, {"runtime_overhead_mib": 712, "camera_mib": 41}, "measured today")
+    memory = load_device_config(path).memory
+    assert (memory.runtime_overhead_mib, memory.camera_mib) == (712, 41)
+    old, new = text.splitlines(), path.read_text().splitlines()
+    assert [line for line in old if line not in new] == [line for line in old if "runtime_overhead_mib" in line]
+    assert [line for line in new if line not in old] == [
+        "  runtime_overhead_mib: 712  # measured today",
+        "  camera_mib: 41  # measured today",
+    ]
+    write_measured(path, {"camera_mib": 42}, "measured later")
+    assert path.read_text().count("camera_mib") == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_file_can_be_written_to(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "d.yaml"
+    path.write_bytes((CONFIGS / f"{name}.yaml").read_bytes().replace(b"\n", b"\r\n"))
+    write_measured(path, {"runtime_overhead_mib": 1, "camera_mib": 2}, "n")
+    assert load_device_config(path).memory.camera_mib == 2
+    assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value", "said"),
+    [
+        ("memory:", "memory: # of it", 5, ""),
+        ("memory:\n  total_mib: 3400", "memory:\n  ? total_mib\n  : 3400", 5, ""),
+        ("", "", -3, "nothing was written, measured were runtime_overhead_mib: -3"),
+        ("", "", 1 << 21, "nothing was written"),
+        ("", "", 2700, "nothing was written"),
+    ],
+    ids=["comment", "long keys", "negative", "more than any", "more than this one has"],
+)
+def test_a_file_is_changed_rightly_or_not_at_all(tmp_path: Path, old: str, new: str, value: int, said: str) -> None:
+    path = tmp_path / "d.yaml"
+    text = (
+        (CONFIGS / "orin-nano-4gb.yaml").read_text().replace(old, new)
+        if old
+        else (CONFIGS / "orin-nano-4gb.yaml").read_text()
+    )
+    path.write_text(text)
+    if not said:
+        write_measured(path, {"runtime_overhead_mib": value}, "n")
+        assert load_device_config(path).memory.runtime_overhead_mib == value
+        return
+    with pytest.raises(ConfigError, match=said):
+        write_measured(path, {"runtime_overhead_mib": value}, "n")
+    assert path.read_text() == text
+
+
+def test_a_file_in_one_line_is_left_to_a_person(tmp_path: Path) -> None:
+    path = tmp_path / "d.yaml"
+    text = (CONFIGS / "x86-dev.yaml").read_text()
+    head, rest = text.split("memory:\n")
+    block = [line.split("#")[0].strip() for line in rest.splitlines() if line.startswith("  ")]
+    tail = [line for line in rest.splitlines() if not line.startswith("  ")]
+    path.write_text(head + "memory: {" + ", ".join(block) + "}\n" + "\n".join(tail) + "\n")
+    before = path.read_text()
+    with pytest.raises(
+        ConfigError, match="not laid out one key a line; write by hand what was measured: camera_mib: 9"
+    ):
+        write_measured(path, {"camera_mib": 9}, "n")
+    assert path.read_text() == before
