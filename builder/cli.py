@@ -1,7 +1,8 @@
 """The command `edge-build`: an ONNX backbone and photos in, a sealed build folder out. `--compile-only` is the other
 half, on the device (`builder.compile`).
 
-Exit codes: 0 built, 2 bad input, 3 a gate refused (parity or memory), 1 anything else. Nothing is written unless 0.
+Exit codes: 0 built, 2 bad input, 3 a gate refused (parity, recognition or memory), 1 anything else. Nothing is written
+unless 0.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from builder.budget import Ledger, Load
-from builder.build import BEST, Built, Request
+from builder.build import Built
 from builder.build import build as build_folder
 from builder.compile import FLAG, compile_only
+from builder.prepare import BEST, Request
 from builder.ranges import METHODS
 from builder.report import ledger_table, print_report
 from edge.build_folder import GRAPHS, KIND
@@ -31,6 +33,8 @@ __all__ = ["build"]
 PROG = "edge-build"
 MAX_BATCH, MAX_SKUS, MAX_CAMERAS = 64, 1_000_000, 32
 MAX_PHOTOS = 4096  # they lie in memory: 4096 of 224 x 224 pixels are 588 MiB
+MAX_SIDE = 2048
+MAX_LABELLED = 6000  # two matrices of 6000 x 6000 dot products are 550 MiB
 NAMED = 5
 
 
@@ -69,7 +73,9 @@ def _build(argv: Sequence[str]) -> int:
     errors, output = Console(stderr=True), Console()
     built = build_folder(_request(arguments, device), _Bars(errors, output))
     _warn(errors, built, device, arguments.min_cosine)
-    print_report(output, built.taps, built.info.feature_dimension, (built.parity, built.ledger, built.kept))
+    print_report(
+        output, built.taps, built.info.feature_dimension, (built.parity, built.ledger, built.kept, built.accuracy)
+    )
     print(f"wrote {arguments.out}")
     return 0
 
@@ -81,12 +87,17 @@ def _request(arguments: argparse.Namespace, device: DeviceConfig) -> Request:
         device=device,
         out=arguments.out,
         preprocess=arguments.preprocess,
+        size=arguments.size,
         taps=arguments.taps,
         photos=arguments.photos,
         seed=arguments.seed,
         min_cosine=arguments.min_cosine,
         precision=arguments.precision,
         ranges=arguments.ranges,
+        labelled=arguments.labelled,
+        labelled_photos=arguments.labelled_photos,
+        max_loss=arguments.max_loss,
+        max_tier_loss=arguments.max_tier_loss,
         load=Load(
             engine=arguments.engine or device.engine,
             max_batch=arguments.max_batch,
@@ -110,6 +121,8 @@ def _warn(console: Console, built: Built, device: DeviceConfig, least: float) ->
             console,
             f"{built.parity.photos} photos are too few to hold some out: parity is on those that set the ranges",
         )
+    if built.info.precision == "int8":
+        _warn_of_recognition(console, built)
     if built.kept is not None:
         some = ", ".join(layer.layer for layer in built.kept.layers[:NAMED])
         _say(
@@ -124,6 +137,14 @@ def _warn(console: Console, built: Built, device: DeviceConfig, least: float) ->
             _say(console, f"{found}; this build runs the other graph")
     if device.engine != built.info.engine:
         _say(console, f"{device.module} runs {device.engine} best; this build is for {built.info.engine}")
+
+
+def _warn_of_recognition(console: Console, built: Built) -> None:
+    if built.accuracy is None:
+        _say(console, "nothing was recognised: --images has no sub-folder per product, or --labelled-photos is 0")
+    elif built.accuracy.untestable:
+        lines = ", ".join(f"{line.name} (needs {line.needs:,} photos)" for line in built.accuracy.untestable)
+        _say(console, f"too few labelled photos to tell what INT8 costs: {lines}; nothing was refused for it")
 
 
 def _say(console: Console, message: str) -> None:
@@ -155,6 +176,11 @@ def _parser() -> Parser:
     add("--prototypes", type=_between(1, 64), default=8, metavar="N", help="prototypes a product to budget for (8)")
     add("--budget-mib", type=_between(1, 1 << 20), metavar="N", help="instead of the device's application budget")
     add("--min-cosine", type=_share, default=0.95, metavar="X", help="least mean cosine to float (default: 0.95)")
+    add("--size", type=_between(32, MAX_SIDE), metavar="PX", help="input side, where the network takes others")
+    add("--labelled", type=Path, metavar="DIR", help="a folder per product, or a catalogue (default: --images)")
+    add("--labelled-photos", type=_between(0, MAX_LABELLED), default=2000, metavar="N", help="at most; 0: none (2000)")
+    add("--max-loss", type=_points, default=0.5, metavar="POINTS", help="INT8 may recognise less by this (0.5)")
+    add("--max-tier-loss", type=_points, default=1.0, metavar="POINTS", help="the same in tail, mid or head (1)")
     add("--seed", type=_between(0, 2**32 - 1), default=0, metavar="N", help="which photos are drawn (default: 0)")
     return parser
 
@@ -184,6 +210,16 @@ def _between(least: int, most: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def _points(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number of points") from None
+    if not 0.0 <= value <= 100.0:
+        raise argparse.ArgumentTypeError(f"{text}, expected 0 to 100 points")
+    return value
 
 
 def _share(text: str) -> float:
