@@ -37,7 +37,17 @@ from edge.footprint import (
     search_mib,
 )
 
-__all__ = ["Ledger", "Line", "Load", "changes_that_fit", "ledger_for", "refuse_over"]
+__all__ = [
+    "Ledger",
+    "Line",
+    "Load",
+    "changes_that_fit",
+    "largest",
+    "ledger_for",
+    "limit_mib",
+    "load_lines",
+    "refuse_over",
+]
 
 DIMENSION = 192  # of a prototype, one byte each, to budget for: edge-calibrate chooses 256 at most
 ARENA_FACTOR = 2.0  # ONNX Runtime's arena grows by doubling
@@ -116,6 +126,17 @@ def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, plan
         Line("weights", PACKED_COPIES * _weight_bytes(graph, planned) / MIB, "counted"),
         Line(f"activations, batch {load.max_batch}", activations / MIB, "estimated"),
     )
+    return Ledger(network, load_lines(device, load), limit_mib(device, load), device.module)
+
+
+def limit_mib(device: DeviceConfig, load: Load) -> float:
+    """Return what the application may take: its budget less the device's headroom."""
+    budget = device.memory.application_budget_mib if load.budget_mib is None else load.budget_mib
+    return budget * (1.0 - device.memory.headroom)
+
+
+def load_lines(device: DeviceConfig, load: Load) -> tuple[Line, ...]:
+    """Return the lines that do not depend on the network."""
     lines = [Line(f"product table, {load.skus:,} SKUs", _table_mib(load, load.skus), "counted")]
     if load.growth > load.skus:
         more = _table_mib(load, load.growth) - _table_mib(load, load.skus)
@@ -129,8 +150,17 @@ def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, plan
     if load.engine == "tensorrt":
         lines.append(Line("CUDA and TensorRT", float(device.memory.runtime_overhead_mib), "estimated"))
         lines.append(Line("workspace of a layer", float(WORKSPACE_MIB), "a limit"))
-    budget = device.memory.application_budget_mib if load.budget_mib is None else load.budget_mib
-    return Ledger(network, tuple(lines), budget * (1.0 - device.memory.headroom), device.module)
+    return tuple(lines)
+
+
+def largest(ledger: Ledger) -> tuple[Line, ...]:
+    """Return the three largest lines."""
+    return tuple(sorted(ledger.lines, key=lambda line: -line.mib)[:3])
+
+
+def named(lines: Sequence[Line]) -> str:
+    """Return lines in words."""
+    return ", ".join(f"{line.name} {line.mib:.0f} MiB" for line in lines)
 
 
 def changes_that_fit(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, planned: int = 0) -> tuple[str, ...]:
@@ -150,12 +180,10 @@ def refuse_over(ledger: Ledger, changes: Sequence[str] = ()) -> None:
     """Raise GateError, naming the three largest lines and the changes that fit, when the ledger is over its limit."""
     if ledger.fits:
         return
-    largest = sorted(ledger.lines, key=lambda line: -line.mib)[:3]
-    named = ", ".join(f"{line.name} {line.mib:.0f} MiB" for line in largest)
     mend = f"what would fit: {'; '.join(changes)}" if changes else "take a smaller network or catalogue, or more memory"
     raise GateError(
         f"needs about {ledger.total_mib:.0f} MiB on {ledger.device}, expected at most {ledger.limit_mib:.0f} MiB; "
-        f"the largest: {named}; {mend}"
+        f"the largest: {named(largest(ledger))}; {mend}"
     )
 
 

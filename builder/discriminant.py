@@ -3,8 +3,8 @@
 Fisher's discriminant with the within-class covariance S drawn towards a multiple of the identity, as calibration's head
 (Ledoit & Wolf, J. Multivariate Analysis 88, 2004, with a fixed intensity): the directions v that maximise between /
 within with v' S v = 1, every class counting once. There are more features than photos here, so everything is solved
-among photos: with R the n residuals that taught, S^-1 is, by Woodbury's identity and but for a factor, the identity less
-R' (R R' + c I)^-1 R. One matrix of dot products (N, N) thus serves every cross-fit.
+among photos: with R the n residuals that taught, S^-1 is, by Woodbury's identity and but for a factor, the identity
+less R' (R R' + c I)^-1 R. One matrix of dot products (N, N) thus serves every cross-fit.
 
 A table of prototypes is made as calibration makes it: the mean direction, or spherical k-means (Dhillon & Modha,
 Machine Learning 42, 2001) whose centres are drawn towards the mean, in int8 with one scale.
@@ -24,7 +24,7 @@ from edge.types import Embeddings
 
 __all__ = ["dot_products", "embeddings_from", "table_from"]
 
-SHRINKAGE = 0.15
+SHRINKAGE = 0.05
 PULL = 4.0  # a centre of n photos counts as n / (n + PULL), the mean of its product as the rest
 ROUNDS = 10
 

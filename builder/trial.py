@@ -33,6 +33,12 @@ class Trial:
         self._request, self._judge, self._progress = request, judge, progress
         self._ranked: Ranked | None = None
 
+    @property
+    def labels(self) -> Best:
+        """The true classes of the labelled photos."""
+        assert self._judge is not None
+        return self._judge.labelled.labels
+
     def graph(self, engine: str | None = None) -> onnx.ModelProto:
         """Return the graph for an engine (None: the one that runs), the layers kept so far in float."""
         nodes = frozenset(self.kept.nodes) if self.kept is not None else frozenset()

@@ -10,7 +10,6 @@ from labelled_photos import write_products
 from small_nets import hostile, mobile, with_outliers
 
 from builder.cli import build
-from edge.build_folder import read_build
 
 DEVICE = Path(__file__).resolve().parents[3] / "configs" / "devices" / "x86-dev.yaml"
 SIDECAR = "{color: rgb, mean: [127, 127, 127], std: [128, 128, 128], layout: nchw, resize: stretch}\n"
@@ -29,10 +28,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(place: Path, model: str, out: Path, *more: str) -> int:
-    return build(
-        ["--model", str(place / f"{model}.onnx"), "--images", str(place / "photos"), "--device", str(DEVICE)]
-        + ["--out", str(out), "--photos", "32", *more]
-    )
+    given = {"--model": place / f"{model}.onnx", "--images": place / "photos", "--device": DEVICE, "--out": out}
+    return build([*(str(part) for pair in given.items() for part in pair), "--photos", "32", *more])
 
 
 def test_a_build_that_int8_breaks_is_refused_with_the_products_that_lost_most(
