@@ -14,6 +14,7 @@ Left to calibration: augmented copies, the choice of dimension, cut points. So s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from edge.parameters import PrototypeTable
 from edge.types import Embeddings
 
-__all__ = ["dot_products", "embeddings_from", "table_from"]
+__all__ = ["Products", "dot_products", "embeddings_from", "table_from"]
 
 SHRINKAGE = 0.05
 PULL = 4.0  # a centre of n photos counts as n / (n + PULL), the mean of its product as the rest
@@ -33,14 +34,21 @@ Labels: TypeAlias = NDArray[np.int32]
 Places: TypeAlias = NDArray[np.intp]
 
 
-def dot_products(features: Embeddings) -> Floats:
-    """Return (N, N) of features (N, F) around their mean, divided by F: a covariance's trace is its mean variance."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Products:
+    """Dot products (N, N) of photos around their mean, and how many features they are summed over."""
+
+    values: Floats
+    features: int
+
+
+def dot_products(features: Embeddings) -> Products:
+    """Return the dot products of features (N, F)."""
     centred = features - features.mean(axis=0)
-    products: Floats = np.asarray(centred @ centred.T, np.float64) / features.shape[1]
-    return products
+    return Products(np.asarray(centred @ centred.T, np.float64), features.shape[1])
 
 
-def embeddings_from(products: Floats, taught: Places, labels: Labels, dimension: int) -> Embeddings:
+def embeddings_from(products: Products, taught: Places, labels: Labels, dimension: int) -> Embeddings:
     """Return (N, d <= dimension) unit rows of all photos, by the head that the photos `taught` (n,) make.
 
     `labels` (n,) are their classes 0..C-1, each present. d is less than `dimension` where classes are few, 1 where
@@ -51,16 +59,16 @@ def embeddings_from(products: Floats, taught: Places, labels: Labels, dimension:
     mean[np.arange(len(taught)), labels] = 1.0 / np.bincount(labels)[labels]
     own = mean[:, labels]  # (n, n): what makes of rows the means of their classes
     between = mean - mean.mean(axis=1, keepdims=True)
-    inner = products[np.ix_(taught, taught)]
-    towards = products[:, taught] - mean.mean(axis=1) @ inner  # all photos from the centre of the classes
+    inner = products.values[np.ix_(taught, taught)]
+    towards = products.values[:, taught] - mean.mean(axis=1) @ inner  # all photos from the centre of the classes
     means, spread = inner @ between, towards @ between
     within = inner - own.T @ inner
     residuals = within - within @ own
     freedom = len(taught) - classes
-    variance = float(np.trace(residuals)) / max(freedom, 1)
+    total = float(np.trace(residuals))  # (n - C) times the variances of all features
     gram = between.T @ means
-    if freedom > 0 and variance > 1e-12:
-        lift = SHRINKAGE * variance * freedom / (1.0 - SHRINKAGE)
+    if freedom > 0 and total > 1e-9 * float(np.trace(inner)):
+        lift = SHRINKAGE / (1.0 - SHRINKAGE) * total / products.features
         pulled = means - own.T @ means
         solved = np.linalg.solve(residuals + lift * np.eye(len(taught)), pulled)
         gram = gram - pulled.T @ solved
@@ -68,7 +76,7 @@ def embeddings_from(products: Floats, taught: Places, labels: Labels, dimension:
     values, vectors = np.linalg.eigh((gram + gram.T) / 2.0)
     kept = np.flatnonzero(values > max(1e-9 * float(values[-1]), 1e-30))[::-1][:dimension]
     if len(kept) == 0:
-        return _unit(np.zeros((len(products), 1)))
+        return _unit(np.zeros((len(products.values), 1)))
     return _unit(spread @ (vectors[:, kept] / np.sqrt(values[kept])))
 
 

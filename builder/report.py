@@ -15,12 +15,12 @@ from rich.table import Table
 
 from builder.budget import Ledger
 from builder.features import Part
-from builder.gate import Accuracy, Line
+from builder.gate import Accuracy
 from builder.parity import Parity
 from builder.sensitivity import Kept
 from builder.taps import Tap
 
-__all__ = ["ledger_table", "print_report", "report_values", "verdict_of"]
+__all__ = ["ledger_table", "print_report", "report_values"]
 
 MIB = 1 << 20
 LOST = 5  # products that are shown
@@ -73,28 +73,23 @@ def _kept_table(kept: Kept) -> Table:
 
 def _accuracy_table(accuracy: Accuracy) -> Table:
     title = f"labelled photos recognised; the same best candidate for {accuracy.same:.1%}"
-    table = Table(title=title, title_justify="left")
-    for column in ("", "products", "photos", "float", "INT8", "loss, points", "95 %", ""):
-        table.add_column(column, justify="right" if column else "left")
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    for column in ("", "photos", "float", "INT8", "loss, points (95 %)", "limit"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
+    table.add_column("", no_wrap=True)
     for line in accuracy.lines:
         table.add_row(
             line.name,
-            f"{line.products:,}",
             f"{line.photos:,}",
             f"{line.float32:.1%}",
             f"{line.int8:.1%}",
-            f"{line.loss:+.2f}",
-            "" if line.low is None else f"{line.low:+.2f} to {line.high:+.2f}",
-            verdict_of(line),
+            f"{line.loss:+.2f}" + ("" if line.low is None else f" ({line.low:+.1f} to {line.high:+.1f})"),
+            "" if line.limit is None else f"{line.limit:g}",
+            line.verdict,
         )
+    needed = [f"{line.name} {line.needs:,}" for line in accuracy.untestable]
+    table.caption = f"to be tested it needs, in photos: {', '.join(needed)}" if needed else None
     return table
-
-
-def verdict_of(line: Line) -> str:
-    """Return in words what the gate says of a line."""
-    if line.needs:
-        return f"{line.verdict} (needs {line.needs:,} photos)"
-    return line.verdict if line.limit is None else f"{line.verdict}, limit {line.limit:g}"
 
 
 def _losses_table(accuracy: Accuracy) -> Table:

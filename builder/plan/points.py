@@ -178,20 +178,19 @@ def chosen(points: Sequence[Point], limits: Limits) -> tuple[Point, ...]:
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """Return the points that no other beats in memory, time and what is recognised at once; the taken one always."""
-    kept = []
-    for point in points:
+    """Return the points that no other beats in memory, time and what is recognised at once, by rising memory.
+
+    What can be taken is held against its like alone; the others against everything. The taken one is always there.
+    """
+    usable = {_figures(point) for point in points if point.state in {CHOSEN, FITS}}
+    every = {_figures(point) for point in points}
+    kept: dict[tuple[float, float, float], Point] = {}
+    for point in sorted(points, key=lambda one: (one.state != CHOSEN, one.state != FITS)):
         own = _figures(point)
-        beaten = any(_dominates(_figures(other), own) for other in points)
-        if not beaten or point.state == CHOSEN:
-            kept.append(point)
-    seen: set[tuple[float, float, float]] = set()
-    unique = []
-    for point in sorted(kept, key=lambda one: (one.state != CHOSEN, one.memory_mib)):
-        if _figures(point) not in seen:
-            seen.add(_figures(point))
-            unique.append(point)
-    return sorted(unique, key=lambda point: point.memory_mib)
+        rivals = usable if point.state in {CHOSEN, FITS} else every
+        if point.state == CHOSEN or not any(_dominates(other, own) for other in rivals):
+            kept.setdefault(own, point)
+    return sorted(kept.values(), key=lambda point: point.memory_mib)
 
 
 def _dominates(one: tuple[float, float, float], other: tuple[float, float, float]) -> bool:

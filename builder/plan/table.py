@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.markup import escape
 from rich.table import Table
 
-from builder.plan.points import CHOSEN, FITS, OVER, Form, Plan, front
+from builder.plan.points import CHOSEN, FITS, OVER, Form, Plan, Point, front
 
 __all__ = ["forms_table", "loss_of", "points_table", "state_of"]
 
+SHOWN = 16
 STYLES = {CHOSEN: "bold green", FITS: "", OVER: "red"}
 
 
@@ -43,20 +46,30 @@ def points_table(plan: Plan) -> Table:
     left = {"form", "state"}
     for column in ("form", "batch", "dim", "proto", "right, %", "MiB", "ms", "state"):
         table.add_column(column, justify="left" if column in left else "right")
-    for point in front(plan.points):
+    best = front(plan.points)
+    for point in _some(best):
         table.add_row(
             escape(plan.forms[point.form].name),
             *(str(number) for number in (point.batch, point.dimension, point.prototypes)),
             "-" if point.top1 is None else f"{100 * point.top1:.1f}",
             f"{point.memory_mib:.0f}",
             "-" if point.latency_ms is None else f"{point.latency_ms:.2f}",
-            escape(state_of(point.state, point.why)),
+            point.state,
             style=STYLES.get(point.state, "yellow"),
         )
     counts = ", ".join(f"{plan.count(state):,} {state}" for state in sorted({point.state for point in plan.points}))
-    table.caption = f"{len(plan.points):,} points: {counts}; at most {plan.limits.memory_mib:.0f} MiB"
+    more = f"; {len(best) - SHOWN} more in the page" if len(best) > SHOWN else ""
+    table.caption = f"{len(plan.points):,} points: {counts}; at most {plan.limits.memory_mib:.0f} MiB{more}"
     table.caption_justify = "left"
     return table
+
+
+def _some(points: Sequence[Point]) -> Sequence[Point]:
+    """Return SHOWN points at most: the taken one, and others evenly over memory."""
+    if len(points) <= SHOWN:
+        return points
+    places = {round(step * (len(points) - 1) / (SHOWN - 2)) for step in range(SHOWN - 1)}
+    return [point for place, point in enumerate(points) if place in places or point.state == CHOSEN]
 
 
 def loss_of(form: Form) -> str:
