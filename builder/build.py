@@ -59,7 +59,9 @@ def build(request: Request, progress: Progress, judge: Judge | None = None, plan
         planned = ledger_for(graphs.model, request.device, request.load, planned=int(request.is_int8))
         progress.tell(planned)
         _refuse(planned, graphs.model, request, planned=int(request.is_int8))
-        trial = Trial(request, prepare(request, graphs, progress), judge or judge_of(request), progress)
+        if judge is None and request.is_int8:
+            judge = judge_of(request)
+        trial = Trial(request, prepare(request, graphs, progress), judge, progress)
         parity, accuracy = _settled(trial, folder, request, progress)
         int8 = trial.graph("onnxruntime")
         ledger = ledger_for(int8, request.device, request.load)

@@ -142,19 +142,27 @@ def _front(plan: Plan) -> str:
 def _forms(plan: Plan) -> str:
     rows = [
         (
-            "no" if form.refused else "",
+            "over" if plan.least_mib(place) > plan.limits.memory_mib else "no" if form.refused else "",
             (
                 escape(form.name),
                 "-" if form.best is None else f"{100 * form.best:.1f} %",
                 loss_of(form) or "-",
+                f"{plan.least_mib(place):.0f}",
                 escape(form.accuracy),
                 " / ".join(f"{time:.2f}" for time in form.latency_ms.values()) or "-",
             ),
         )
-        for form in plan.forms
+        for place, form in enumerate(plan.forms)
     ]
     batches = " / ".join(sorted({b for form in plan.forms for b in form.latency_ms}, key=int))
-    head = ("form", "recognised at best", "loss, points (95 %)", "accuracy", f"ms a crop, batch {batches or '-'}")
+    head = (
+        "form",
+        "recognised at best",
+        "loss, points (95 %)",
+        "MiB from",
+        "accuracy",
+        f"ms a crop, batch {batches or '-'}",
+    )
     times = sorted({form.latency for form in plan.forms if form.latency_ms})
     return f"<h2>Forms</h2>{_table(head, rows)}<p class='soft'>Times: {escape('; '.join(times) or 'not known')}.</p>"
 
@@ -180,11 +188,11 @@ def _how(plan: Plan) -> str:
         else "nothing, for no point fits"
     )
     return (
-        f"<h2>How, and what it cannot know</h2><p>Recognition was measured on {measured}; without augmented copies, so "
-        "a bundle does better. It compares forms, and says little about photos of another kind. The table is int8, the "
-        "only one that the device has; how long and how many its prototypes are is what memory is kept for, "
-        "edge-calibrate chooses. Memory is predicted by the same ledger as in a build. float16 is shown with the "
-        "accuracy of float32 and predicted memory: edge-build makes none.</p>"
+        f"<h2>How, and what it cannot know</h2><p>Recognition was measured on {measured}; products count alike, and "
+        "no augmented copies teach, so a bundle does better. It compares forms, and says little about other kinds of "
+        "photos. The table is int8, the only one that the device has; how long and how many its prototypes are is what "
+        "memory is kept for, edge-calibrate chooses. Memory is predicted by the same ledger as in a build. float16 is "
+        "shown with the accuracy of float32 and predicted memory: edge-build makes none.</p>"
     )
 
 

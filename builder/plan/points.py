@@ -132,6 +132,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         """The point that needs least memory."""
         return min(self.points, key=lambda point: point.memory_mib)
 
+    def least_mib(self, form: int) -> float:
+        """Return the least memory of a form's points."""
+        return min(point.memory_mib for point in self.points if point.form == form)
+
     def words(self, point: Point) -> str:
         """Return a point as people read it."""
         return (

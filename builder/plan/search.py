@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import onnx
 from msgspec import structs
 
@@ -192,9 +193,15 @@ class _Bench:
         return cosine_to(exact, crops, as_written=written)(self.trial.graph())
 
     def _top1(self, *, exact: bool) -> dict[str, float]:
+        """Return the share of photos that are right at each shape, products counting alike."""
         labels = self.trial.labels
-        found = self.trial.recognised(exact=exact)
-        return {f"{s.dimension}x{s.prototypes}": float((best == labels).mean()) for s, best in found.items()}
+        photos = np.bincount(labels)
+        return {
+            f"{shape.dimension}x{shape.prototypes}": float(
+                (np.bincount(labels, weights=best == labels) / photos).mean()
+            )
+            for shape, best in self.trial.recognised(exact=exact).items()
+        }
 
     def _with_times(self, form: Form) -> Form:
         graphs, batches = self.trial.prepared.graphs, self.axes.batches

@@ -19,16 +19,18 @@ def forms_table(plan: Plan) -> Table:
     """Return what was measured once for each network, size and precision."""
     where = f"{plan.photos:,} photos of {plan.products:,} products" if plan.photos else "not measured"
     table = Table(title=f"forms; recognised: {where}", title_justify="left")
-    for column in ("form", "right, %", "loss, points (95 %)", "ms a crop", "accuracy"):
-        table.add_column(column, justify="right" if column in {"right, %", "ms a crop"} else "left")
-    for form in plan.forms:
+    for column in ("form", "right, %", "loss, points (95 %)", "MiB from", "ms from", "accuracy"):
+        table.add_column(column, justify="right" if column in {"right, %", "MiB from", "ms from"} else "left")
+    for place, form in enumerate(plan.forms):
+        least = plan.least_mib(place)
         table.add_row(
             escape(form.name),
             "-" if form.best is None else f"{100 * form.best:.1f}",
             loss_of(form),
+            f"{least:.0f}",
             f"{min(form.latency_ms.values()):.2f}" if form.latency_ms else "-",
             escape(f"refused: {form.refused}" if form.refused else form.accuracy),
-            style="yellow" if form.refused else "",
+            style="red" if least > plan.limits.memory_mib else "yellow" if form.refused else "",
         )
     for one in plan.unusable:
         table.add_row(
