@@ -36,7 +36,7 @@ PROG = "edge-build"
 MAX_BATCH, MAX_SKUS, MAX_CAMERAS = 64, 1_000_000, 32
 MAX_PHOTOS = 4096  # they lie in memory: 4096 of 224 x 224 pixels are 588 MiB
 MAX_SIDE = 2048
-MAX_LABELLED = 6000  # two matrices of 6000 x 6000 dot products are 550 MiB
+MAX_LABELLED = 10_000  # their dot products and what is solved among them: 2.9 GiB
 NAMED = 5
 SEARCH = """--plan looks for what to build: networks (--model several times), input sizes, int8, int8 with layers in
 float, float32, batches up to --max-batch, 64 to 256 dimensions, prototypes up to --prototypes. What each recognises is

@@ -54,25 +54,26 @@ def embeddings_from(products: Products, taught: Places, labels: Labels, dimensio
     `labels` (n,) are their classes 0..C-1, each present. d is less than `dimension` where classes are few, 1 where
     nothing tells them apart.
     """
-    classes = int(labels.max()) + 1
-    mean = np.zeros((len(taught), classes))
+    mean = np.zeros((len(taught), int(labels.max()) + 1))
     mean[np.arange(len(taught)), labels] = 1.0 / np.bincount(labels)[labels]
-    own = mean[:, labels]  # (n, n): what makes of rows the means of their classes
-    between = mean - mean.mean(axis=1, keepdims=True)
+    centre = mean.mean(axis=1)
     inner = products.values[np.ix_(taught, taught)]
-    towards = products.values[:, taught] - mean.mean(axis=1) @ inner  # all photos from the centre of the classes
+    towards = products.values[:, taught] - centre @ inner  # all photos from the centre of the classes
+    between = mean - centre[:, None]
     means, spread = inner @ between, towards @ between
-    within = inner - own.T @ inner
-    residuals = within - within @ own
-    freedom = len(taught) - classes
-    total = float(np.trace(residuals))  # (n - C) times the variances of all features
     gram = between.T @ means
-    if freedom > 0 and total > 1e-9 * float(np.trace(inner)):
+    residuals = inner  # from here on without the means of the classes, in place: it is as large as all photos squared
+    residuals -= (mean.T @ residuals)[labels]
+    residuals -= (residuals @ mean)[:, labels]
+    total = float(np.trace(residuals))  # (n - C) times the variances of all features
+    if total > max(1e-9 * float(np.trace(products.values)), 1e-30):
         lift = SHRINKAGE / (1.0 - SHRINKAGE) * total / products.features
-        pulled = means - own.T @ means
-        solved = np.linalg.solve(residuals + lift * np.eye(len(taught)), pulled)
-        gram = gram - pulled.T @ solved
-        spread = spread - (towards - towards @ own) @ solved
+        residuals[np.diag_indices(len(taught))] += lift
+        pulled = means - (mean.T @ means)[labels]
+        solved = np.linalg.solve(residuals, pulled)
+        gram -= pulled.T @ solved
+        towards -= (towards @ mean)[:, labels]
+        spread -= towards @ solved
     values, vectors = np.linalg.eigh((gram + gram.T) / 2.0)
     kept = np.flatnonzero(values > max(1e-9 * float(values[-1]), 1e-30))[::-1][:dimension]
     if len(kept) == 0:

@@ -6,13 +6,14 @@ fetched and no script runs; every name that comes from outside is escaped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
 from builder.budget import named
 from builder.plan.points import CHOSEN, FITS, OVER, REFUSED, SLOW, Plan, Point, front
-from builder.plan.table import loss_of, state_of
+from builder.plan.table import loss_of
 
 __all__ = ["plan_page"]
 
@@ -85,12 +86,12 @@ def _chart(points: Sequence[Point], across: Callable[[Point], float], name: str,
         return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - BOTTOM - TOP)
 
     parts = []
-    for step in range(TICKS + 1):
-        at, across_at = low + (high - low) * step / TICKS, left + (right - left) * step / TICKS
+    for at in _ticks(low, high):
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(at):.1f}" y2="{y(at):.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y(at) + 4:.1f}" text-anchor="end">{at:.1f}</text>')
-        place = f'x="{x(across_at):.1f}" y="{HEIGHT - BOTTOM + 16}"'
-        parts.append(f'<text class="tick" {place} text-anchor="middle">{across_at:.3g}</text>')
+        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y(at) + 4:.1f}" text-anchor="end">{at:g}</text>')
+    for at in _ticks(left, right):
+        place = f'x="{x(at):.1f}" y="{HEIGHT - BOTTOM + 16}"'
+        parts.append(f'<text class="tick" {place} text-anchor="middle">{at:g}</text>')
     if limit is not None and left <= limit <= right:
         at_x = f"{x(limit):.1f}"
         parts.append(f'<line class="limit" x1="{at_x}" x2="{at_x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
@@ -108,10 +109,19 @@ def _chart(points: Sequence[Point], across: Callable[[Point], float], name: str,
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    """Return a span around the values, never empty."""
+    """Return a span around the values, never empty and never below zero."""
     low, high = min(values), max(values)
-    room = max((high - low) * 0.06, 0.02 * abs(high), 1e-3)
-    return low - room, high + room
+    room = max((high - low) * 0.06, 0.01 * abs(high), 1e-3)
+    return max(low - room, 0.0), high + room
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return round numbers in a span: steps of 1, 2 or 5 times a power of ten, TICKS of them or a few more."""
+    rough = (high - low) / TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * max(factor for factor in (1, 2, 5) if factor * power <= rough)
+    first = math.ceil(low / step)
+    return [round(place * step, 10) for place in range(first, math.floor(high / step) + 1)]
 
 
 def _kind(state: str) -> str:
@@ -130,13 +140,16 @@ def _front(plan: Plan) -> str:
                 "-" if point.top1 is None else f"{100 * point.top1:.1f} %",
                 f"{point.memory_mib:.0f}",
                 "-" if point.latency_ms is None else f"{point.latency_ms:.2f}",
-                escape(state_of(point.state, point.why)),
+                point.state,
             ),
         )
         for point in front(plan.points)
     ]
     head = ("form", "batch", "dimensions", "prototypes", "recognised", "MiB", "ms a crop", "state")
-    return f"<h2>Points that no other beats</h2>{_table(head, rows)}"
+    return (
+        f"<h2>Points that no other beats</h2>{_table(head, rows)}<p class='soft'>In memory, time and what is "
+        "recognised at once. What is over budget, too slow or not made is held against every other point.</p>"
+    )
 
 
 def _forms(plan: Plan) -> str:

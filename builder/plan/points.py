@@ -184,12 +184,14 @@ def chosen(points: Sequence[Point], limits: Limits) -> tuple[Point, ...]:
 def front(points: Sequence[Point]) -> list[Point]:
     """Return the points that no other beats in memory, time and what is recognised at once, by rising memory.
 
-    What can be taken is held against its like alone; the others against everything. The taken one is always there.
+    What can be taken is held against its like alone; what is over budget, too slow or only to compare, against
+    everything; what a gate refused is left out. The taken one is always there.
     """
     usable = {_figures(point) for point in points if point.state in {CHOSEN, FITS}}
-    every = {_figures(point) for point in points}
+    every = {_figures(point) for point in points if point.state != REFUSED}
     kept: dict[tuple[float, float, float], Point] = {}
-    for point in sorted(points, key=lambda one: (one.state != CHOSEN, one.state != FITS)):
+    shown = (point for point in points if point.state != REFUSED)
+    for point in sorted(shown, key=lambda one: (one.state != CHOSEN, one.state != FITS)):
         own = _figures(point)
         rivals = usable if point.state in {CHOSEN, FITS} else every
         if point.state == CHOSEN or not any(_dominates(other, own) for other in rivals):

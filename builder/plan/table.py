@@ -9,7 +9,7 @@ from rich.table import Table
 
 from builder.plan.points import CHOSEN, FITS, OVER, Form, Plan, Point, front
 
-__all__ = ["forms_table", "loss_of", "points_table", "state_of"]
+__all__ = ["forms_table", "loss_of", "points_table"]
 
 SHOWN = 16
 STYLES = {CHOSEN: "bold green", FITS: "", OVER: "red"}
@@ -80,8 +80,3 @@ def loss_of(form: Form) -> str:
         return ""
     loss, low, high = form.loss
     return f"{loss:+.2f} ({low:+.2f} to {high:+.2f})"
-
-
-def state_of(state: str, why: str) -> str:
-    """Return what became of a point, with the reason where it is short."""
-    return state if state in {CHOSEN, FITS} or not why else f"{state}: {why}"

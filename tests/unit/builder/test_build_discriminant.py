@@ -51,11 +51,21 @@ def test_one_photo_of_each_class_gives_the_nearest_photo() -> None:
     assert (np.argmax(found[taught] @ found[taught].T, axis=1) == np.arange(6)).all()
 
 
-def test_photos_that_are_all_alike_have_one_direction() -> None:
-    rows = np.ones((8, 5), np.float32)
+@pytest.mark.parametrize("rounding", [0.0, 1e-7, 1e-20])
+def test_photos_that_are_all_alike_have_no_directions_that_matter(rounding: float) -> None:
+    noise = np.random.default_rng(0).normal(size=(8, 5))
+    rows = (0.1 + rounding * noise).astype(np.float32)
     found = embeddings_from(dot_products(rows), np.arange(8), np.repeat(np.arange(2, dtype=np.int32), 4), 4)
     assert found.shape == (8, 1)
     assert np.isfinite(found).all()
+
+
+def test_photos_without_spread_in_their_class_are_still_told_apart() -> None:
+    labels = np.repeat(np.arange(3, dtype=np.int32), 4)
+    rows = np.eye(3, 6, dtype=np.float32)[labels]
+    found = embeddings_from(dot_products(rows), np.arange(12), labels, 4)
+    assert found.shape == (12, 2)
+    assert ((found @ found.T > 0.99) == (labels[:, None] == labels[None, :])).all()
 
 
 def test_a_table_has_the_mean_or_centres_of_each_class() -> None:
