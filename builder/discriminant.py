@@ -101,9 +101,13 @@ def _centres(photos: Embeddings, count: int) -> Embeddings:
     while len(chosen) < min(count, len(photos)) and nearest.min() <= 1.0 - 1e-6:
         chosen.append(int(nearest.argmin()))
         nearest = np.maximum(nearest, photos @ photos[chosen[-1]])
-    centres = photos[chosen]
+    centres, owner = photos[chosen], np.zeros(0, np.intp)
     for _ in range(ROUNDS):
-        members = (photos @ centres.T).argmax(axis=1)[None, :] == np.arange(len(centres))[:, None]
+        nearer = (photos @ centres.T).argmax(axis=1)
+        if np.array_equal(nearer, owner):
+            break
+        owner = nearer
+        members = owner[None, :] == np.arange(len(centres))[:, None]
         sizes = members.sum(axis=1, keepdims=True)
         centres = np.where(sizes > 0, _unit(members.astype(np.float64) @ photos), centres)
     trust = sizes / (sizes + PULL)
