@@ -51,11 +51,12 @@ class Trial:
         self.kept = keep_fewest(self._sensitive(), self._quantise, self._measure, least)
 
     def keep_more(self) -> bool:
-        """Keep twice as many layers in float as now; False where that is more than half of them."""
+        """Keep twice as many layers in float as now, half of all at most; False where that many are kept already."""
         layers = self._sensitive()
-        count = 2 * len(self.kept.layers) if self.kept is not None and self.kept.layers else 1
-        if count > layers.most:
+        kept = len(self.kept.layers) if self.kept is not None else 0
+        if kept >= layers.most:
             return False
+        count = min(max(2 * kept, 1), layers.most)
         self.kept = keep_first(layers, count, self._quantise, self._measure)
         return True
 

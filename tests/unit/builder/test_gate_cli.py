@@ -39,7 +39,7 @@ def test_a_build_that_int8_breaks_is_refused_with_the_products_that_lost_most(
     more = ["--taps", "c5_relu", "--min-cosine", "0"]
     assert _run(place, "hostile", tmp_path / "build", *more) == 3
     said = capsys.readouterr().err.replace("\n", " ")
-    assert "INT8 recognises fewer photos than float with 2 of 6 layers in float: all " in said
+    assert "INT8 recognises fewer photos than float with 3 of 6 layers in float: all " in said
     assert "lost most: p0" in said
     assert not (tmp_path / "build").exists()
     assert _run(place, "hostile", tmp_path / "build", *more, "--labelled-photos", "0") == 0
