@@ -36,7 +36,17 @@ from edge.footprint import (
     search_mib,
 )
 
-__all__ = ["Ledger", "Line", "Load", "changes_that_fit", "ledger_for", "refuse_over"]
+__all__ = [
+    "Ledger",
+    "Line",
+    "Load",
+    "changes_that_fit",
+    "largest",
+    "ledger_for",
+    "limit_mib",
+    "load_lines",
+    "refuse_over",
+]
 
 DIMENSION = 192  # of a prototype, one byte each, to budget for: edge-calibrate chooses 256 at most
 ARENA_FACTOR = 2.0  # ONNX Runtime's arena grows by doubling
@@ -90,7 +100,7 @@ class Load:
     """What the ledger is made for: engine, largest batch in crops, products, cameras, prototypes a product.
 
     `skus` are the products of today's catalogue and `growth` those of the one that must fit too (0: the same);
-    `budget_mib` takes the place of the device's application budget.
+    `budget_mib` takes the place of the device's application budget, `dimension` is the length of a prototype.
     """
 
     engine: str
@@ -100,12 +110,14 @@ class Load:
     cameras: int = 1
     prototypes: int = 8
     budget_mib: int | None = None
+    dimension: int = DIMENSION
 
 
-def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, planned: bool = False) -> Ledger:
+def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, planned: int = 0) -> Ledger:
     """Return the ledger of one application that runs `graph` on `device`.
 
-    `planned`: the graph is the float one, and what will be INT8 counts a byte an element.
+    `planned`: the graph is the float one, and what will be quantised counts so many bytes an element (1 for INT8). 0:
+    the graph is the one that runs.
     """
     activations = ARENA_FACTOR * _peak_bytes(graph, load.max_batch, planned)
     network = (
@@ -113,6 +125,17 @@ def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, plan
         Line("weights", PACKED_COPIES * _weight_bytes(graph, planned) / MIB, "counted"),
         Line(f"activations, batch {load.max_batch}", activations / MIB, "estimated"),
     )
+    return Ledger(network, load_lines(device, load), limit_mib(device, load), device.module)
+
+
+def limit_mib(device: DeviceConfig, load: Load) -> float:
+    """Return what the application may take: its budget less the device's headroom."""
+    budget = device.memory.application_budget_mib if load.budget_mib is None else load.budget_mib
+    return budget * (1.0 - device.memory.headroom)
+
+
+def load_lines(device: DeviceConfig, load: Load) -> tuple[Line, ...]:
+    """Return the lines that do not depend on the network."""
     lines = [Line(f"product table, {load.skus:,} SKUs", _table_mib(load, load.skus), "counted")]
     if load.growth > load.skus:
         more = _table_mib(load, load.growth) - _table_mib(load, load.skus)
@@ -128,13 +151,20 @@ def ledger_for(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, plan
     if load.engine == "tensorrt":
         lines.append(Line("CUDA and TensorRT", float(device.memory.runtime_overhead_mib), "estimated"))
         lines.append(Line("workspace of a layer", float(WORKSPACE_MIB), "a limit"))
-    budget = device.memory.application_budget_mib if load.budget_mib is None else load.budget_mib
-    return Ledger(network, tuple(lines), budget * (1.0 - device.memory.headroom), device.module)
+    return tuple(lines)
 
 
-def changes_that_fit(
-    graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, planned: bool = False
-) -> tuple[str, ...]:
+def largest(ledger: Ledger) -> tuple[Line, ...]:
+    """Return the three largest lines."""
+    return tuple(sorted(ledger.lines, key=lambda line: -line.mib)[:3])
+
+
+def named(lines: Sequence[Line]) -> str:
+    """Return lines in words."""
+    return ", ".join(f"{line.name} {line.mib:.0f} MiB" for line in lines)
+
+
+def changes_that_fit(graph: onnx.ModelProto, device: DeviceConfig, load: Load, *, planned: int = 0) -> tuple[str, ...]:
     """Return the cheapest changes of the load that bring the ledger under its limit, in words; none when none does.
 
     Cheapest first: what costs speed alone (batch), accuracy (prototypes), both, then a camera less.
@@ -151,12 +181,10 @@ def refuse_over(ledger: Ledger, changes: Sequence[str] = ()) -> None:
     """Raise GateError, naming the three largest lines and the changes that fit, when the ledger is over its limit."""
     if ledger.fits:
         return
-    largest = sorted(ledger.lines, key=lambda line: -line.mib)[:3]
-    named = ", ".join(f"{line.name} {line.mib:.0f} MiB" for line in largest)
     mend = f"what would fit: {'; '.join(changes)}" if changes else "take a smaller network or catalogue, or more memory"
     raise GateError(
         f"needs about {ledger.total_mib:.0f} MiB on {ledger.device}, expected at most {ledger.limit_mib:.0f} MiB; "
-        f"the largest: {named}; {mend}"
+        f"the largest: {named(largest(ledger))}; {mend}"
     )
 
 
@@ -175,19 +203,20 @@ def _changes(load: Load) -> Iterator[tuple[str, Load]]:
 
 
 def _table_mib(load: Load, skus: int) -> float:
-    return products_mib(skus, skus * load.prototypes, DIMENSION)
+    return products_mib(skus, skus * load.prototypes, load.dimension)
 
 
-def _weight_bytes(graph: onnx.ModelProto, planned: bool) -> int:
-    """Return the bytes of the constants; planned: a byte for each float that the backbone brings."""
+def _weight_bytes(graph: onnx.ModelProto, planned: int) -> int:
+    """Return the bytes of the constants; planned: as many for each float that the backbone brings."""
     total = 0
     for tensor in graph.graph.initializer:
-        is_int8 = planned and tensor.data_type == onnx.TensorProto.FLOAT and not tensor.name.startswith(OWN)
-        total += int(np.prod(tensor.dims, dtype=np.int64)) if is_int8 else _bytes(tensor.dims, tensor.data_type)
+        is_planned = planned and tensor.data_type == onnx.TensorProto.FLOAT and not tensor.name.startswith(OWN)
+        elements = int(np.prod(tensor.dims, dtype=np.int64))
+        total += planned * elements if is_planned else _bytes(tensor.dims, tensor.data_type)
     return total
 
 
-def _peak_bytes(model: onnx.ModelProto, batch: int, planned: bool) -> int:
+def _peak_bytes(model: onnx.ModelProto, batch: int, planned: int) -> int:
     """Return the most bytes of live tensors at any node, the nodes run in their order.
 
     A tensor between Quantize/DequantizeLinear and its operator never exists once they are fused, and counts nothing.
@@ -206,10 +235,10 @@ def _peak_bytes(model: onnx.ModelProto, batch: int, planned: bool) -> int:
     return peak
 
 
-def _live_bytes(wiring: Wiring, name: str, batch: int, planned: bool) -> int:
+def _live_bytes(wiring: Wiring, name: str, batch: int, planned: int) -> int:
     if planned and not wiring.producer[name].name.startswith(OWN):
         fused = {node.op_type for node in wiring.consumers[name]} <= FUSED and name not in wiring.outputs
-        return 0 if fused else _elements(wiring.shape(name), batch)
+        return 0 if fused else planned * _elements(wiring.shape(name), batch)
     kind = wiring.producer[name].op_type
     readers = {node.op_type for node in wiring.consumers[name]}
     if kind == "DequantizeLinear" or readers == {"QuantizeLinear"} or wiring.is_constant(name):

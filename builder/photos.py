@@ -21,7 +21,7 @@ from edge.errors import InputError
 from edge.preprocess import fit_into
 from edge.types import Crops, Image
 
-__all__ = ["MIN_PHOTOS", "Photos", "in_batches", "list_photos", "read_photos"]
+__all__ = ["BATCH", "MIN_PHOTOS", "SUFFIXES", "Photos", "decoded", "in_batches", "list_photos", "read_photos"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 MIN_PHOTOS = 8
@@ -75,7 +75,7 @@ def read_photos(
     for path in paths:
         if done == len(crops):
             break
-        image = _decode(path)
+        image = decoded(path)
         if image is None:
             unreadable.append(path)
             continue
@@ -91,7 +91,7 @@ def read_photos(
     return Photos(crops[:ranges], held_out, not is_split, tuple(unreadable))
 
 
-def _decode(path: Path) -> Image | None:
+def decoded(path: Path) -> Image | None:
     """Return the picture (H, W, 3) BGR, or None where the file is not one that OpenCV can decode."""
     try:
         data = np.fromfile(path, np.uint8)

@@ -10,10 +10,12 @@ from typing import Any, TypeAlias
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from builder.budget import Ledger
 from builder.features import Part
+from builder.gate import Accuracy
 from builder.parity import Parity
 from builder.sensitivity import Kept
 from builder.taps import Tap
@@ -21,7 +23,8 @@ from builder.taps import Tap
 __all__ = ["ledger_table", "print_report", "report_values"]
 
 MIB = 1 << 20
-Figures: TypeAlias = "tuple[Parity, Ledger, Kept | None]"
+LOST = 5  # products that are shown
+Figures: TypeAlias = "tuple[Parity, Ledger, Kept | None, Accuracy | None]"
 
 
 def report_values(
@@ -45,12 +48,16 @@ def report_values(
 
 
 def print_report(console: Console, taps: Sequence[Tap], dimension: int, figures: Figures) -> None:
-    """Print taps, parity, what stayed in float and memory as tables."""
-    parity, ledger, kept = figures
+    """Print taps, parity, what stayed in float, what is recognised, and memory as tables."""
+    parity, ledger, kept, accuracy = figures
     console.print(_tap_table(taps, dimension))
     console.print(_parity_table(parity))
     if kept is not None:
         console.print(_kept_table(kept))
+    if accuracy is not None:
+        console.print(_accuracy_table(accuracy))
+        if accuracy.lost_most:
+            console.print(_losses_table(accuracy))
     console.print(ledger_table(ledger, "as built"))
 
 
@@ -61,6 +68,36 @@ def _kept_table(kept: Kept) -> Table:
     table.add_column("cosine lost alone", justify="right")
     for layer in kept.layers:
         table.add_row(layer.layer, f"{layer.cosine_lost:.4f}")
+    return table
+
+
+def _accuracy_table(accuracy: Accuracy) -> Table:
+    title = f"labelled photos recognised; the same best candidate for {accuracy.same:.1%}"
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    for column in ("", "photos", "float", "INT8", "loss, points (95 %)", "limit"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
+    table.add_column("", no_wrap=True)
+    for line in accuracy.lines:
+        table.add_row(
+            line.name,
+            f"{line.photos:,}",
+            f"{line.float32:.1%}",
+            f"{line.int8:.1%}",
+            f"{line.loss:+.2f}" + ("" if line.low is None else f" ({line.low:+.1f} to {line.high:+.1f})"),
+            "" if line.limit is None else f"{line.limit:g}",
+            line.verdict,
+        )
+    needed = [f"{line.name} {line.needs:,}" for line in accuracy.untestable]
+    table.caption = f"to be tested it needs, in photos: {', '.join(needed)}" if needed else None
+    return table
+
+
+def _losses_table(accuracy: Accuracy) -> Table:
+    table = Table(title="products that lost most", title_justify="left")
+    for column in ("sku", "tier", "photos", "float", "INT8"):
+        table.add_column(column, justify="left" if column in {"sku", "tier"} else "right")
+    for loss in accuracy.lost_most[:LOST]:
+        table.add_row(escape(loss.sku), loss.tier, *(str(n) for n in (loss.photos, loss.float32, loss.int8)))
     return table
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -32,11 +33,15 @@ __all__ = [
     "Kept",
     "Measure",
     "Quantise",
+    "Ranked",
     "Sensitivity",
     "cosine_to",
     "features_of",
     "groups_of",
     "keep_fewest",
+    "keep_first",
+    "ranked",
+    "session_of",
 ]
 
 MOST_GROUPS = 64
@@ -52,6 +57,19 @@ class Group:
 
     name: str
     nodes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Groups with what each loses alone, most sensitive first, and the mean cosine with all of them quantised."""
+
+    pairs: tuple[tuple[float, Group], ...]
+    cosine: float
+
+    @property
+    def most(self) -> int:
+        """How many may stay in float."""
+        return max(int(len(self.pairs) * MOST_KEPT), 1) if self.pairs else 0
 
 
 class Sensitivity(Struct, frozen=True):
@@ -95,54 +113,60 @@ def groups_of(model: onnx.ModelProto) -> tuple[Group, ...]:
     )
 
 
-def keep_fewest(
-    groups: Sequence[Group], quantise: Quantise, measure: Measure, least: float, advance: Callable[[int], None]
-) -> Kept:
-    """Return the fewest groups, in the order of their sensitivity, that bring the cosine to `least`.
-
-    Where even half of them do not, that half. `advance` hears of every group that was tried alone.
-    """
+def ranked(groups: Sequence[Group], quantise: Quantise, measure: Measure, advance: Callable[[int], None]) -> Ranked:
+    """Quantise each group alone; `advance` hears of every one that was tried."""
     everything = frozenset().union(*(group.nodes for group in groups)) if groups else frozenset()
     found = []
     for group in groups:
         lost = 1.0 - measure(quantise(everything - group.nodes))
         found.append((lost if np.isfinite(lost) else 1.0, group))
         advance(1)
-    found.sort(key=lambda pair: -pair[0])
-    most = max(int(len(found) * MOST_KEPT), 1) if found else 0
+    return Ranked(tuple(sorted(found, key=lambda pair: -pair[0])), measure(quantise(frozenset())))
 
-    def tried(count: int) -> float:
-        return measure(quantise(_nodes(found[:count])))
 
-    cosines = {0: tried(0)}
-    low = high = 0
-    while not cosines[high] >= least and high < most:
-        low, high = high, min(max(2 * high, 1), most)
-        cosines[high] = tried(high)
-    while high - low > 1 and cosines[high] >= least:
-        middle = (low + high) // 2
-        cosines[middle] = tried(middle)
-        low, high = (low, middle) if cosines[middle] >= least else (middle, high)
-    kept = found[:high]
+def keep_first(layers: Ranked, count: int, quantise: Quantise, measure: Measure) -> Kept:
+    """Return the `count` most sensitive groups."""
+    kept = layers.pairs[:count]
+    nodes = _nodes(kept)
     return Kept(
         layers=tuple(Sensitivity(group.name, len(group.nodes), lost) for lost, group in kept),
-        groups=len(groups),
-        cosine=cosines[high],
-        cosine_without=cosines[0],
-        nodes=tuple(sorted(_nodes(kept))),
+        groups=len(layers.pairs),
+        cosine=measure(quantise(nodes)) if kept else layers.cosine,
+        cosine_without=layers.cosine,
+        nodes=tuple(sorted(nodes)),
     )
+
+
+def keep_fewest(layers: Ranked, quantise: Quantise, measure: Measure, least: float) -> Kept:
+    """Return the fewest groups, in the order of their sensitivity, that bring the cosine to `least`.
+
+    Where even half of them do not, that half.
+    """
+    tried = {0: keep_first(layers, 0, quantise, measure)}
+    low = high = 0
+    while not tried[high].cosine >= least and high < layers.most:
+        low, high = high, min(max(2 * high, 1), layers.most)
+        tried[high] = keep_first(layers, high, quantise, measure)
+    while high - low > 1 and tried[high].cosine >= least:
+        middle = (low + high) // 2
+        tried[middle] = keep_first(layers, middle, quantise, measure)
+        low, high = (low, middle) if tried[middle].cosine >= least else (middle, high)
+    return tried[high]
 
 
 def features_of(model: onnx.ModelProto, crops: Crops, *, as_written: bool = False) -> Embeddings:
     """Return the rows (n, F) of crops by a graph in memory, on the CPU."""
+    session = session_of(model.SerializeToString(), as_written=as_written)
+    name = session.get_inputs()[0].name
+    return np.concatenate([session.run(None, {name: batch})[0] for batch in in_batches(crops)])
+
+
+def session_of(data: bytes, *, as_written: bool) -> Any:
+    """Return an ONNX Runtime session on the CPU for a graph in memory; `as_written`: nothing is fused with its Q/DQ."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.disable_quant_qdq", "1" if as_written else "0")
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=[PROVIDER], disabled_optimizers=[*NOT_AS_QUANTISED]
-    )
-    name = session.get_inputs()[0].name
-    return np.concatenate([session.run(None, {name: batch})[0] for batch in in_batches(crops)])
+    return onnxruntime.InferenceSession(data, options, providers=[PROVIDER], disabled_optimizers=[*NOT_AS_QUANTISED])
 
 
 def cosine_to(reference: Embeddings, crops: Crops, *, as_written: bool) -> Measure:

@@ -188,14 +188,31 @@ def with_outliers(size: int = 32, seed: int = 0, factor: float = 400.0) -> onnx.
     last = net.relu(net.conv(last, 16, "small", stride=2))
     last = net.relu(net.conv(last, 24, "head", kernel=1))
     model = net.model(last, size)
-    for index, tensor in enumerate(model.graph.initializer):
-        values = numpy_helper.to_array(tensor).copy()
-        if tensor.name in {"large.w", "large.b"}:
-            values[5] *= factor
-        elif tensor.name == "small.w":
-            values[:, 5] /= factor
-        model.graph.initializer[index].CopyFrom(numpy_helper.from_array(values, tensor.name))
+    _raise_channel(model, "large", "small", factor)
     return model
+
+
+def hostile(size: int = 32, seed: int = 0, factor: float = 3000.0) -> onnx.ModelProto:
+    """Six convolutions with such a channel behind each of the first five: half of the layers in float mend nothing."""
+    net = Net(seed)
+    last = "x"
+    for index in range(6):
+        last = net.relu(net.conv(last, 16, f"c{index}", stride=2 if index in {0, 3} else 1))
+    model = net.model(last, size)
+    for index in range(5):
+        _raise_channel(model, f"c{index}", f"c{index + 1}", factor)
+    return model
+
+
+def _raise_channel(model: onnx.ModelProto, source: str, reader: str, factor: float) -> None:
+    """Make one channel between two convolutions `factor` times as large, in place, and let the second divide it out."""
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor).copy()
+        if tensor.name in {f"{source}.w", f"{source}.b"}:
+            values[5] *= factor
+        elif tensor.name == f"{reader}.w":
+            values[:, 5] /= factor
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
 
 
 def vision_transformer(size: int = 32, blocks: int = 3, seed: int = 0) -> onnx.ModelProto:

@@ -16,7 +16,7 @@ from test_build_trt_graph import compiled, needs_compiler
 from vit_nets import exported_transformer, readers_of_outliers
 
 from builder.quantise import cpu_graph, trt_graph
-from builder.sensitivity import MOST_GROUPS, Group, cosine_to, groups_of, keep_fewest
+from builder.sensitivity import MOST_GROUPS, Group, cosine_to, groups_of, keep_fewest, ranked
 from edge.engines import EngineSpec
 from edge.engines.ort import OrtEngine
 
@@ -40,7 +40,8 @@ class Case:
 
     def kept(self, engine: str, least: float) -> Any:
         heard: list[int] = []
-        found = keep_fewest(groups_of(self.model), self.quantise[engine], self.measure[engine], least, heard.append)
+        layers = ranked(groups_of(self.model), self.quantise[engine], self.measure[engine], heard.append)
+        found = keep_fewest(layers, self.quantise[engine], self.measure[engine], least)
         assert sum(heard) == found.groups == len(groups_of(self.model))
         return found
 
@@ -167,7 +168,7 @@ def test_it_finds_the_fewest_where_losses_add_up(losses: list[float], least: flo
         return 1.0 - sum(loss for index, loss in enumerate(losses) if f"g{index}" not in kept)
 
     quantise: Any = lambda kept: kept  # noqa: E731
-    found = keep_fewest(groups, quantise, measure, least, lambda _: None)
+    found = keep_fewest(ranked(groups, quantise, measure, lambda _: None), quantise, measure, least)
     most = max(len(losses) // 2, 1)
     ordered = np.sort(losses)[::-1]
     enough = [count for count in range(most + 1) if 1.0 - ordered[count:].sum() >= least + 1e-9]
@@ -185,5 +186,5 @@ def test_a_layer_that_breaks_everything_is_the_most_sensitive() -> None:
         return float("nan") if "b" not in kept else 0.999
 
     quantise: Any = lambda kept: kept  # noqa: E731
-    found = keep_fewest(groups, quantise, measure, 0.99, lambda _: None)
+    found = keep_fewest(ranked(groups, quantise, measure, lambda _: None), quantise, measure, 0.99)
     assert [layer.layer for layer in found.layers] == ["b"]
