@@ -25,7 +25,7 @@ from edge.capture.address import parse_source
 from edge.capture.backoff import Backoff
 from edge.capture.stills import SUFFIXES, read_still
 from edge.command import Parser, run, whole_number
-from edge.config import MAX_THREADS, DaemonConfig, EngineConfig, load_daemon_config
+from edge.config import MAX_THREADS, DaemonConfig, EngineConfig, OutboxConfig, load_daemon_config
 from edge.daemon import Daemon, Outgoing, Sender, Stream
 from edge.engines import REFERENCE
 from edge.errors import GateError, InputError
@@ -33,6 +33,8 @@ from edge.footprint import available_mib, refuse_too_large
 from edge.health import Health, resident_mib
 from edge.heap import give_back_freed
 from edge.metrics import MetricsServer
+from edge.outbox.courier import Courier
+from edge.outbox.store import Limits, Store
 from edge.pipeline import Pipeline
 from edge.ports import Engine
 from edge.publish.zmq_pub import ZmqPublisher
@@ -108,6 +110,8 @@ def _run(
     stop, await_subscribers = start
     publisher = stack.enter_context(ZmqPublisher(config.publish.decisions, config.publish.high_water_mark))
     health = Health(started_ns=time.monotonic_ns())
+    courier = stack.enter_context(_courier(config.outbox)) if config.outbox else None
+    health.outbox = courier.state if courier else None
     sources = [open_camera(camera) for camera in config.cameras]
     if config.metrics is not None:
         stack.enter_context(MetricsServer(config.metrics.listen, health, sources, bundle.id))
@@ -128,13 +132,25 @@ def _run(
     if engine.degraded:
         log.warning("degraded, the engine's reference on the CPU decides: %s", engine.degraded)
     origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
-    outgoing = Outgoing(bundle, origin, health, Sender(publisher, config.publish.format), recorder)
+    outgoing = Outgoing(bundle, origin, health, Sender(publisher, config.publish.format, courier), recorder)
     log.info("running: device %s, bundle %s, epoch %s", config.device_id, bundle.id, origin.epoch)
     if await_subscribers:
         _await_subscribers(publisher, await_subscribers, stop)
     pipeline = Pipeline(bundle, engine)
     give_back_freed()
     Daemon(streams, pipeline, outgoing, time.monotonic_ns).run(stop)
+
+
+@contextmanager
+def _courier(config: OutboxConfig) -> Iterator[Courier]:
+    limits = Limits(config.max_rows, config.max_mib << 20)
+    with Store(Path(config.path), limits) as store:
+        if store.put_aside is not None:
+            log.error("outbox %s was damaged; it was put aside as %s and begins anew", config.path, store.put_aside)
+        if store.rows:
+            log.info("outbox: %d decisions of earlier starts wait for %s", store.rows, config.collector)
+        with Courier(store, config.collector, time.monotonic_ns) as courier:
+            yield courier
 
 
 def _await_subscribers(publisher: ZmqPublisher, count: int, stop: threading.Event) -> None:

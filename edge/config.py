@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edge import yaml_file
+from edge.address import is_local
 from edge.errors import InputError
 
 __all__ = ["LOOKS", "MAX_THREADS", "CameraConfig", "DaemonConfig", "json_schema", "load_daemon_config"]
@@ -116,11 +117,30 @@ class CameraConfig(_Config, frozen=True):
 
 
 class PublishConfig(_Config, frozen=True):
-    """Where decisions go. `format` is the payload; the topic table stands in `edge.messages`."""
+    """Where decisions go. `format` is the payload; the topic table stands in `edge.messages`.
+
+    An endpoint that other machines can reach is refused unless `insecure` says that it is meant: what goes there is
+    neither encrypted nor checked.
+    """
 
     decisions: Endpoint
     format: Annotated[str, Meta(pattern="^(json|msgpack)$")] = "json"
     high_water_mark: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    insecure: bool = False
+
+
+class OutboxConfig(_Config, frozen=True):
+    """Decisions that must arrive: kept in the SQLite file `path` until the collector at `collector` acknowledges them.
+
+    Where more than `max_rows` decisions or `max_mib` wait, the oldest accepted ones are given up first, then those to
+    verify; those to review and unknown ones never. `insecure` as in `publish`.
+    """
+
+    path: Annotated[str, Meta(min_length=1)]
+    collector: Endpoint = "tcp://127.0.0.1:5560"
+    max_rows: Annotated[int, Meta(ge=1, le=10_000_000)] = 500_000
+    max_mib: Annotated[int, Meta(ge=1, le=65_536)] = 512
+    insecure: bool = False
 
 
 class MetricsConfig(_Config, frozen=True):
@@ -149,6 +169,7 @@ class DaemonConfig(_Config, frozen=True):
     bundle: Annotated[str, Meta(min_length=1)]
     cameras: Annotated[tuple[CameraConfig, ...], Meta(min_length=1, max_length=16)]
     publish: PublishConfig
+    outbox: OutboxConfig | None = None
     metrics: MetricsConfig | None = None
     engine: EngineConfig = EngineConfig()
 
@@ -178,6 +199,10 @@ def _faults(config: DaemonConfig, understand: Callable[[str], object] | None) ->
                 yield f"cameras[{number}].source", str(error)
         yield from _locate_faults(f"cameras[{number}].locate", camera.locate)
     yield from _port_faults("publish.decisions", config.publish.decisions, least=1)
+    yield from _reach_faults("publish.decisions", config.publish.decisions, config.publish.insecure)
+    if config.outbox is not None:
+        yield from _port_faults("outbox.collector", config.outbox.collector, least=1)
+        yield from _reach_faults("outbox.collector", config.outbox.collector, config.outbox.insecure)
     if config.metrics is not None:
         yield from _port_faults("metrics.listen", config.metrics.listen, least=0)
 
@@ -196,6 +221,12 @@ def _port_faults(key: str, address: str, least: int) -> Iterator[yaml_file.Fault
     port = address.rpartition(":")[2]
     if not address.startswith("ipc://") and not least <= int(port) <= MAX_PORT:
         yield key, f"port {port}, expected {least} to {MAX_PORT}"
+
+
+def _reach_faults(key: str, address: str, insecure: bool) -> Iterator[yaml_file.Fault]:
+    if not insecure and not is_local(address):
+        found = f"{address} reaches beyond this machine, and what goes there is neither encrypted nor checked"
+        yield key, f"{found}; use 127.0.0.1, or say `insecure: true` beside it"
 
 
 def _twice(key: str, ids: Sequence[str]) -> Iterator[yaml_file.Fault]:

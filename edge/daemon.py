@@ -26,6 +26,7 @@ from edge.capture.camera import Camera, CameraState
 from edge.capture.waiting import wait_any
 from edge.errors import CaptureError, PublishError
 from edge.health import Health
+from edge.outbox.courier import Courier
 from edge.pipeline import Batch, Pipeline
 from edge.ports import Locator, Publisher
 from edge.preprocess import cut
@@ -187,10 +188,11 @@ class Daemon:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Where messages go and in which form (json or msgpack)."""
+    """Where messages go and in which form (json or msgpack); `courier` keeps the decisions until they have arrived."""
 
     publisher: Publisher
     form: str
+    courier: Courier | None = None
 
 
 class Outgoing:
@@ -219,7 +221,9 @@ class Outgoing:
         """Send one decision; `now_ns` is CLOCK_MONOTONIC, like the capture time of the frame."""
         latency_ms = (now_ns - frame.captured_ns) / 1e6
         message = self._message(frame, place, decision, latency_ms)
-        self._send(f"decision.{frame.camera_id}", message)
+        payload = self._send(f"decision.{frame.camera_id}", message)
+        if self._sender.courier is not None:
+            self._sender.courier.put(decision.route, payload)
         tier = self._classes[decision.sku].tier if decision.sku else "none"
         self._health.note(decision, tier, latency_ms, now_ns)
         self._record(lambda recorder: recorder.decision(message))
@@ -228,9 +232,11 @@ class Outgoing:
         """Send the heartbeat."""
         self._send("health", self._health.message(self._origin, cameras, now_ns))
 
-    def _send(self, topic: str, message: messages.Message) -> None:
-        if not self._sender.publisher.send(topic, messages.encode(message, self._sender.form)):
+    def _send(self, topic: str, message: messages.Message) -> bytes:
+        payload = messages.encode(message, self._sender.form)
+        if not self._sender.publisher.send(topic, payload):
             self._health.publish_dropped += 1
+        return payload
 
     def _record(self, write: Callable[[Recorder], None]) -> None:
         if self._recorder is None:

@@ -6,11 +6,12 @@ One place counts; the heartbeat on ZeroMQ and the page for Prometheus both read 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge import messages
+from edge.outbox.state import OutboxState
 from edge.ports import FrameSource
 from edge.types import Decision, Route
 
@@ -25,11 +26,13 @@ LATENCY_BUCKETS_MS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 class Health:
     """Counters since the start. All numbers only grow, except the windows.
 
-    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's.
+    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `outbox` asks the
+    outbox, None where there is none.
     """
 
     started_ns: int
     degraded: str = ""
+    outbox: Callable[[], OutboxState] | None = None
     frames: int = 0
     decisions: int = 0
     publish_dropped: int = 0
@@ -88,6 +91,16 @@ class Health:
                 for camera in cameras
             ),
             degraded=self.degraded,
+            outbox=self._outbox(),
+        )
+
+    def _outbox(self) -> messages.OutboxHealth | None:
+        if self.outbox is None:
+            return None
+        state = self.outbox()
+        lost = {route.value: state.lost.get(route, 0) for route in Route}
+        return messages.OutboxHealth(
+            waiting=state.waiting, waiting_bytes=state.waiting_bytes, delivered=state.delivered, lost=lost
         )
 
 

@@ -122,10 +122,20 @@ class CameraHealth(_Message, frozen=True):
     reopened: int
 
 
+class OutboxHealth(_Message, frozen=True):
+    """The durable stream: what waits on the disk, and what arrived and what was lost (by route) since the start."""
+
+    waiting: int
+    waiting_bytes: int
+    delivered: int
+    lost: dict[str, int]
+
+
 class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     """The heartbeat. `routes` counts decisions since the start; latencies are of the last 1,000 decisions.
 
-    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's.
+    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `outbox` is there
+    where one is configured.
     """
 
     schema: int
@@ -143,6 +153,7 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     publish_dropped: int
     cameras: tuple[CameraHealth, ...]
     degraded: str = ""
+    outbox: OutboxHealth | None = None
 
 
 Message: TypeAlias = DecisionMessage | HealthMessage

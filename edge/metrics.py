@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from edge.errors import PublishError
 from edge.health import LATENCY_BUCKETS_MS, Health, resident_mib
 from edge.ports import FrameSource
+from edge.types import Route
 
 __all__ = ["MetricsServer"]
 
@@ -61,6 +62,7 @@ class _HealthCollector(Collector):
         """Yield every family; called by the scrape."""
         yield from self._decisions()
         yield from self._per_camera()
+        yield from self._outbox()
         health = self._health
         info = GaugeMetricFamily("edge_bundle_info", "The bundle in use", labels=["bundle"])
         info.add_metric([self._bundle_id], 1)
@@ -89,6 +91,18 @@ class _HealthCollector(Collector):
         latency = HistogramMetricFamily("edge_decision_latency_seconds", "From frame captured to message sent")
         latency.add_metric([], buckets, self._health.latency_sum_ms / 1000)
         yield latency
+
+    def _outbox(self) -> Iterator[Metric]:
+        if self._health.outbox is None:
+            return
+        state = self._health.outbox()
+        yield GaugeMetricFamily("edge_outbox_waiting", "Decisions that wait for the collector", state.waiting)
+        yield GaugeMetricFamily("edge_outbox_waiting_bytes", "Payload that waits for it", state.waiting_bytes)
+        yield CounterMetricFamily("edge_outbox_delivered", "Decisions that it acknowledged", state.delivered)
+        lost = CounterMetricFamily("edge_outbox_lost", "Decisions given up or not taken", labels=["route"])
+        for route in Route:
+            lost.add_metric([route.value], state.lost.get(route, 0))
+        yield lost
 
     def _per_camera(self) -> Iterator[Metric]:
         frames = CounterMetricFamily("edge_frames", "Frames delivered by the camera", labels=["camera"])

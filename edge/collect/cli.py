@@ -1,0 +1,89 @@
+"""`edge-collect`: take decisions from any number of outboxes, write them down, acknowledge them. A consumer to copy.
+
+What is acknowledged is committed. A decision that comes again, because an acknowledgement was lost or this program was
+killed, is known by `(device_id, epoch, seq)` and written once.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import zmq
+
+from edge.address import is_local
+from edge.collect.archive import Added, Archive
+from edge.command import Parser, run
+from edge.errors import InputError, PublishError
+from edge.outbox.wire import acknowledgement, row_of
+
+__all__ = ["main"]
+
+PROG = "edge-collect"
+TICK_MS = 200
+BATCH = 1_000  # decisions in one commit
+MAX_MESSAGE_BYTES = 1 << 20
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `edge-collect`."""
+    return run(PROG, _collect, argv)
+
+
+def _collect(argv: Sequence[str]) -> int:
+    parser = Parser(PROG, "Write the decisions of devices down and acknowledge them.", f"{PROG} --out decisions.sqlite")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="SQLite database to add to")
+    parser.add_argument(
+        "--listen", default="tcp://127.0.0.1:5560", help="where outboxes deliver (default: %(default)s)"
+    )
+    parser.add_argument("--insecure", action="store_true", help="listen beyond this machine, unencrypted and unchecked")
+    arguments = parser.parse_args(argv)
+    if not arguments.insecure and not is_local(arguments.listen):
+        found = "reaches beyond this machine, and what comes there is neither encrypted nor checked"
+        raise InputError(f"--listen {arguments.listen}: {found}; listen on 127.0.0.1, or add --insecure")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with Archive(arguments.out) as archive, zmq.Context(io_threads=1) as context, context.socket(zmq.ROUTER) as socket:
+        _listen(socket, arguments.listen)
+        print(f"listening on {socket.getsockopt_string(zmq.LAST_ENDPOINT)}", flush=True)
+        added = _serve(socket, archive, stop)
+    print(f"{added.new} decisions written, {added.again} came again, {added.rejected} rejected")
+    return 0
+
+
+def _listen(socket: zmq.Socket[bytes], endpoint: str) -> None:
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        raise PublishError(f"cannot listen on {endpoint}: {error.strerror}; free it or change --listen") from None
+
+
+def _serve(socket: zmq.Socket[bytes], archive: Archive, stop: threading.Event) -> Added:
+    added = Added()
+    while not stop.is_set():
+        socket.poll(TICK_MS, zmq.POLLIN)
+        rows: dict[bytes, list[int]] = defaultdict(list)
+        payloads: list[bytes] = []
+        while len(payloads) < BATCH and socket.poll(0, zmq.POLLIN):
+            sender, *frames = socket.recv_multipart()
+            try:
+                row, payload = frames
+                rows[sender].append(row_of(row))
+            except (ValueError, InputError):
+                added += Added(rejected=1)  # no outbox speaks like this, and nobody waits for an answer
+            else:
+                payloads.append(payload)
+        if payloads:
+            added += archive.add(payloads)
+            for sender, own in rows.items():
+                with suppress(zmq.Again):  # an outbox that does not read: it will deliver again
+                    socket.send_multipart([sender, acknowledgement(own)], flags=zmq.NOBLOCK)
+    return added

@@ -1,0 +1,160 @@
+"""The courier: one thread that commits what the frame loop hands over, and delivers it until it is acknowledged.
+
+Every TICK_MS, or when something arrives: what is queued goes into one commit, acknowledged rows are deleted, and rows
+are sent while fewer than WINDOW of them are on their way. Where nothing is acknowledged for RESEND_MS, everything not
+acknowledged is sent again. The frame loop never waits: `put` is a bounded queue, and what finds it full is counted.
+
+A disk that refuses stops nothing: the queue fills meanwhile, the next tick tries again. No ZMTP heartbeats (they can
+abort a receiving process, libzmq 4.3.5); TCP keepalive and the acknowledgements serve.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import zmq
+
+from edge.errors import InputError
+from edge.outbox.state import OutboxState
+from edge.outbox.store import Entry, Store
+from edge.outbox.wire import acknowledged, row_frame
+from edge.types import Route
+
+__all__ = ["QUEUE", "Courier"]
+
+TICK_MS = 50
+RESEND_MS = 5_000
+WINDOW = 512
+QUEUE = 10_000  # decisions that wait for the disk
+BATCH = 1_000  # decisions in one commit
+LAST_MS = 1_000
+JOIN_S = 5.0
+
+log = logging.getLogger("edge.outbox")
+
+
+class Courier:
+    """Commits and delivers, inside `with`. `store` is open; `endpoint` is where a collector listens."""
+
+    def __init__(self, store: Store, endpoint: str, clock_ns: Callable[[], int]) -> None:
+        self._store = store
+        self._endpoint = endpoint
+        self._clock_ns = clock_ns
+        self._queue: queue.Queue[Entry] = queue.Queue(QUEUE)
+        self._pending: list[Entry] = []  # taken from the queue, refused by the disk
+        self._overrun = Counter(dict.fromkeys(Route, 0))  # the frame loop's own count
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._sent = 0  # the last row that was sent in this round
+        self._furthest = 0  # ... in any round
+        self._on_their_way: set[int] = set()
+        self._heard_ns = 0  # when something was last acknowledged, or sent with nothing on its way
+        self._delivered = 0
+        self._refusing = False
+
+    def __enter__(self) -> Courier:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Commit and stop; what is not acknowledged stays for the next start."""
+        self._stop.set()
+        self._thread.join(JOIN_S)
+
+    def put(self, route: Route, payload: bytes) -> bool:
+        """Hand one decision over; False where the disk has refused for so long that there is no room for it."""
+        try:
+            self._queue.put_nowait(Entry(route, payload))
+        except queue.Full:
+            self._overrun[route] += 1
+            return False
+        return True
+
+    def state(self) -> OutboxState:
+        """Return the figures, for the heartbeat and the metrics."""
+        store = self._store
+        return OutboxState(store.rows, store.bytes, self._delivered, store.lost + self._overrun)
+
+    def _run(self) -> None:
+        with zmq.Context(io_threads=1) as context, context.socket(zmq.DEALER) as socket:
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.setsockopt(zmq.IMMEDIATE, 1)
+            socket.setsockopt(zmq.SNDHWM, WINDOW)
+            socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+            socket.setsockopt(zmq.RECONNECT_IVL_MAX, RESEND_MS)
+            socket.connect(self._endpoint)
+            while not self._stop.is_set():
+                socket.poll(TICK_MS, zmq.POLLIN)
+                self._step(socket)
+            self._finish(socket)
+
+    def _finish(self, socket: zmq.Socket[bytes]) -> None:
+        """Commit what is queued, and give a collector that listens a moment to acknowledge."""
+        self._step(socket)
+        end_ns = self._clock_ns() + LAST_MS * 1_000_000
+        while self._on_their_way and self._clock_ns() < end_ns:
+            socket.poll(TICK_MS, zmq.POLLIN)
+            self._step(socket)
+        lost = len(self._pending) + self._queue.qsize()
+        if lost:
+            log.error("%d decisions are lost: the outbox's disk refused them to the end", lost)
+
+    def _step(self, socket: zmq.Socket[bytes]) -> None:
+        try:
+            self._commit()
+            self._settle(socket)
+            self._deliver(socket)
+        except sqlite3.Error as error:
+            self._say_refusing(error)
+        else:
+            self._refusing = False
+
+    def _commit(self) -> None:
+        """Commit what is queued. A batch that the disk refused comes first, again and whole."""
+        while True:
+            while len(self._pending) < BATCH:
+                try:
+                    self._pending.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            if not self._pending:
+                return
+            self._store.keep(self._pending)
+            self._pending = []
+
+    def _settle(self, socket: zmq.Socket[bytes]) -> None:
+        rows: list[int] = []
+        while socket.poll(0, zmq.POLLIN):
+            try:
+                rows += acknowledged(socket.recv_multipart()[-1])
+            except InputError as error:
+                log.warning("%s: %s", self._endpoint, error)
+        if rows:
+            self._delivered += self._store.settle([row for row in rows if row <= self._furthest])
+            self._on_their_way.difference_update(rows)
+            self._heard_ns = self._clock_ns()
+
+    def _deliver(self, socket: zmq.Socket[bytes]) -> None:
+        now_ns = self._clock_ns()
+        if self._on_their_way and now_ns - self._heard_ns > RESEND_MS * 1_000_000:
+            self._sent, self._heard_ns = 0, now_ns
+            self._on_their_way.clear()
+        elif not self._on_their_way:
+            self._heard_ns = now_ns
+        for row, payload in self._store.waiting(self._sent, WINDOW - len(self._on_their_way)):
+            try:
+                socket.send_multipart([row_frame(row), payload], flags=zmq.NOBLOCK)
+            except zmq.Again:  # nobody listens
+                return
+            self._sent, self._furthest = row, max(row, self._furthest)
+            self._on_their_way.add(row)
+
+    def _say_refusing(self, error: sqlite3.Error) -> None:
+        if not self._refusing:
+            log.error("the outbox's disk refuses: %s; deciding goes on, %d decisions wait", error, len(self._pending))
+        self._refusing = True
