@@ -105,16 +105,16 @@ class Courier:
             log.error("%d decisions are lost: the outbox's disk refused them to the end", lost)
 
     def _step(self, socket: zmq.Socket[bytes]) -> None:
-        try:
-            self._commit()
-            self._settle(socket)
-            self._deliver(socket)
-        except sqlite3.Error as error:
-            self._say_refusing(error)
-        else:
-            self._refusing = False
+        """Commit, delete, send: each also where the disk refuses another, or a full one could never empty."""
+        refused: sqlite3.Error | None = None
+        for part in (self._settle, self._commit, self._deliver):
+            try:
+                part(socket)
+            except sqlite3.Error as error:
+                refused = error
+        self._say_refusing(refused)
 
-    def _commit(self) -> None:
+    def _commit(self, _socket: zmq.Socket[bytes]) -> None:
         """Commit what is queued. A batch that the disk refused comes first, again and whole."""
         while True:
             while len(self._pending) < BATCH:
@@ -154,7 +154,7 @@ class Courier:
             self._sent, self._furthest = row, max(row, self._furthest)
             self._on_their_way.add(row)
 
-    def _say_refusing(self, error: sqlite3.Error) -> None:
-        if not self._refusing:
-            log.error("the outbox's disk refuses: %s; deciding goes on, %d decisions wait", error, len(self._pending))
-        self._refusing = True
+    def _say_refusing(self, refused: sqlite3.Error | None) -> None:
+        if refused is not None and not self._refusing:
+            log.error("the outbox's disk refuses: %s; deciding goes on, %d decisions wait", refused, len(self._pending))
+        self._refusing = refused is not None

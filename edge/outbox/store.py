@@ -5,6 +5,8 @@
 - Bounded in rows and in bytes of payload. Where a new decision has no room, the oldest `accept` makes it, then the
   oldest `verify`; `review` and `unknown` are never given up: with those alone in it, the outbox takes nothing more.
   Both losses are counted.
+- A full disk takes nothing new, and what arrives still leaves: SQLite needs room to delete as well, so a file beside
+  the database reserves some, which goes while the disk is full. Nothing is kept until it is there again.
 - A file that is damaged is put aside under another name, never deleted, and an empty one takes its place.
 - Row numbers are never used twice, so a late acknowledgement cannot hit another decision.
 
@@ -14,9 +16,11 @@ Not for several threads at once.
 from __future__ import annotations
 
 import itertools
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,15 +33,17 @@ APPLICATION = 0x5E1FED6E
 SCHEMA = 1
 _KEEPS = {Route.ACCEPT: 0, Route.VERIFY: 1, Route.REVIEW: 2, Route.UNKNOWN: 2}  # the lowest makes room first
 _GIVEN_UP = {0: Route.ACCEPT, 1: Route.VERIFY}
-_CHUNK = 64  # rows that make room at once
+_CHUNK = 64  # rows that go at once
+_PAGE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may wait."""
+    """How much may wait, and how much of the disk is reserved to let it go."""
 
     max_rows: int
     max_bytes: int
+    reserve_bytes: int = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class Store:
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path = path
+        self._reserve = path.with_name(path.name + ".reserve")
         self._limits = limits
         self._database: sqlite3.Connection | None = None
         self.rows = 0
@@ -81,12 +88,14 @@ class Store:
     def keep(self, entries: Sequence[Entry]) -> None:
         """Commit entries, oldest first; raises sqlite3.Error where the disk refuses, and then none of them is kept."""
         before = self.rows, self.bytes, self.lost.copy()
+        self._take_reserve()
         try:
             with self._opened() as database:
                 for entry in entries:
                     self._insert(database, entry)
         except sqlite3.Error:
             self.rows, self.bytes, self.lost = before
+            self._give_reserve()
             raise
 
     def waiting(self, after: int, count: int) -> list[tuple[int, bytes]]:
@@ -96,6 +105,17 @@ class Store:
 
     def settle(self, rows: Sequence[int]) -> int:
         """Delete what has arrived; return how many rows there were. Rows that are gone already are no error."""
+        gone = 0
+        for start in range(0, len(rows), _CHUNK):
+            some = rows[start : start + _CHUNK]
+            try:
+                gone += self._delete(some)
+            except sqlite3.OperationalError:
+                self._give_reserve()
+                gone += self._delete(some)
+        return gone
+
+    def _delete(self, rows: Sequence[int]) -> int:
         gone, freed = 0, 0
         with self._opened() as database:
             for row in rows:
@@ -105,6 +125,26 @@ class Store:
                     gone, freed = gone + 1, freed + int(found[0])
         self.rows, self.bytes = self.rows - gone, self.bytes - freed
         return gone
+
+    def _take_reserve(self) -> None:
+        """Make sure of the room to delete in; raises sqlite3.OperationalError where there is none."""
+        if self._reserve.exists():
+            return
+        self._opened().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        try:
+            with self._reserve.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, self._limits.reserve_bytes)
+        except OSError as error:
+            with suppress(OSError):
+                self._reserve.unlink()
+            raise sqlite3.OperationalError(f"no room for {self._reserve}: {error.strerror}") from None
+
+    def _give_reserve(self) -> None:
+        """Let the disk have the reserve, and move what waits in the log into the database with it."""
+        with suppress(OSError):
+            self._reserve.unlink()
+        with suppress(sqlite3.Error):
+            self._opened().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _insert(self, database: sqlite3.Connection, entry: Entry) -> None:
         size = len(entry.payload)
@@ -139,6 +179,9 @@ class Store:
             self._refuse_foreign(database)
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=FULL")
+            database.execute("PRAGMA secure_delete=OFF")  # some builds write zeros over what goes, which takes room
+            pages = self._limits.reserve_bytes // (4 * _PAGE_BYTES)  # the log stays well under the reserve
+            database.execute(f"PRAGMA wal_autocheckpoint={max(1, pages)}")
             if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("quick_check found damage")
             with database:

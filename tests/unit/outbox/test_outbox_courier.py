@@ -1,0 +1,153 @@
+"""The courier with real sockets: everything arrives, also where the collector is late, forgetful or killed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from edge.errors import InputError
+from edge.outbox import courier as courier_module
+from edge.outbox.courier import Courier
+from edge.outbox.store import Limits, Store
+from edge.outbox.wire import acknowledged, acknowledgement, row_frame, row_of
+from edge.types import Route
+
+WAIT_MS = 20_000
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> str:
+    return f"ipc://{tmp_path}/collector"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "outbox.sqlite", Limits(100_000, 1 << 28)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def collector(endpoint: str) -> Iterator[zmq.Socket]:
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+        socket.setsockopt(zmq.RCVTIMEO, WAIT_MS)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.bind(endpoint)
+        yield socket
+
+
+def take(collector: zmq.Socket, count: int, answer: bool = True) -> list[bytes]:
+    got = []
+    while len(got) < count:
+        sender, row, payload = collector.recv_multipart()
+        got.append(payload)
+        if answer:
+            collector.send_multipart([sender, acknowledgement([row_of(row)])])
+    return got
+
+
+def put_many(courier: Courier, count: int, first: int = 0) -> list[bytes]:
+    sent = [str(number).encode() for number in range(first, first + count)]
+    assert all(courier.put(Route.ACCEPT, payload) for payload in sent)
+    return sent
+
+
+def until(condition: object) -> None:
+    waited = threading.Event()
+    for _ in range(2_000):
+        if condition():  # type: ignore[operator]
+            return
+        waited.wait(0.01)
+    pytest.fail("did not come about")
+
+
+def test_everything_arrives_in_order_and_leaves_the_disk(store: Store, collector: zmq.Socket, endpoint: str) -> None:
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        sent = put_many(courier, 3 * courier_module.WINDOW)
+        assert take(collector, len(sent)) == sent
+        until(lambda: courier.state().waiting == 0)
+        assert courier.state().delivered == len(sent)
+        assert sum(courier.state().lost.values()) == 0
+
+
+def test_what_nobody_took_waits_for_the_next_start(store: Store, tmp_path: Path, endpoint: str) -> None:
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        sent = put_many(courier, 100)
+    assert store.rows == 100
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as late:
+        late.setsockopt(zmq.RCVTIMEO, WAIT_MS)
+        late.setsockopt(zmq.LINGER, 0)
+        late.bind(endpoint)
+        with Courier(store, endpoint, time.monotonic_ns) as courier:
+            assert take(late, 100) == sent
+            until(lambda: courier.state().waiting == 0)
+
+
+def test_what_was_not_acknowledged_is_sent_again(
+    store: Store, collector: zmq.Socket, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier_module, "RESEND_MS", 200)
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        sent = put_many(courier, 20)
+        assert take(collector, 20, answer=False) == sent
+        assert set(take(collector, 20)) <= set(sent)
+        until(lambda: not _drained(collector) and courier.state().waiting == 0)
+
+
+def _drained(collector: zmq.Socket) -> bool:
+    """Take and acknowledge what is there; say whether anything was."""
+    found = False
+    while collector.poll(50):
+        take(collector, 1)
+        found = True
+    return found
+
+
+def test_no_more_than_a_window_is_on_its_way(store: Store, collector: zmq.Socket, endpoint: str) -> None:
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        sent = put_many(courier, courier_module.WINDOW + 50)
+        assert take(collector, courier_module.WINDOW, answer=False) == sent[: courier_module.WINDOW]
+        assert collector.poll(300) == 0
+        assert courier.state().waiting == len(sent), "it is all on the disk"
+
+
+def test_nonsense_in_answer_is_survived(store: Store, collector: zmq.Socket, endpoint: str) -> None:
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        put_many(courier, 1)
+        sender, row, _ = collector.recv_multipart()
+        for nonsense in (b"", b"1234567", b"x" * 17, acknowledgement([-5, 2**62, row_of(row) + 1])):
+            collector.send_multipart([sender, nonsense])
+        put_many(courier, 1, first=1)
+        take(collector, 1)
+        until(lambda: courier.state().waiting == 1)
+        collector.send_multipart([sender, row])
+        until(lambda: courier.state().waiting == 0)
+
+
+def test_the_frame_loop_never_waits_and_what_has_no_room_is_counted(
+    store: Store, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier_module, "QUEUE", 3)
+    courier = Courier(store, endpoint, time.monotonic_ns)  # its thread has not begun: the disk takes nothing
+    assert [courier.put(Route.REVIEW, b"x") for _ in range(5)] == [True] * 3 + [False] * 2
+    assert courier.state().lost[Route.REVIEW] == 2
+    with courier:
+        until(lambda: courier.state().waiting == 3)
+
+
+@pytest.mark.parametrize("rows", [[1], [1, 2, 3], [2**62, 0]])
+def test_the_wire_gives_back_what_it_took(rows: list[int]) -> None:
+    assert acknowledged(acknowledgement(rows)) == rows
+    assert [row_of(row_frame(row)) for row in rows] == rows
+
+
+@pytest.mark.parametrize("frame", [b"", b"x", b"123456789"])
+def test_other_frames_are_refused(frame: bytes) -> None:
+    with pytest.raises(InputError):
+        acknowledged(frame)
+    with pytest.raises(InputError):
+        row_of(frame)
