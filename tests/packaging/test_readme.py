@@ -91,7 +91,7 @@ def test_the_commands_on_ones_own_backbone_and_products(checkout: Path) -> None:
         if not line.startswith("make "):
             if "demo-cart.yaml" in line and not (checkout / "demo" / "bundle").exists():
                 shutil.copytree(checkout / "bundle", checkout / "demo" / "bundle")
-            run(checkout, shlex.split(line), timeout=300)
+            run(checkout, shlex.split(line), timeout=900)
     assert (checkout / "decisions.jsonl").read_text(encoding="utf-8").count("\n") == 48
 
 
