@@ -39,7 +39,7 @@ $(DEMO)/clip/truth.json: | .venv/.installed
 	$(BIN)/edge-render clip --skus $(DEMO_SKUS) --seed $(DEMO_SEED) --products $(DEMO_PRODUCTS) --out $(@D)
 
 $(DEMO)/build/manifest.json: $(DEMO)/backbone/efficientnet-lite0.onnx $(DEMO)/catalogue/render.json
-	$(BIN)/edge-build --model $< --images $(DEMO)/catalogue/reference --device configs/devices/x86-dev.yaml --out $(@D)
+	$(BIN)/edge-build --model $< --images $(DEMO)/catalogue/reference --labelled-photos 400 --device configs/devices/x86-dev.yaml --out $(@D)
 
 $(DEMO)/bundle/manifest.json: $(DEMO)/build/manifest.json $(DEMO)/catalogue/render.json
 	$(BIN)/edge-calibrate --build $(DEMO)/build --catalogue $(DEMO)/catalogue --mix uniform --out $(@D)
