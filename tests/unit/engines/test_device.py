@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from edge.device import load_device_config
+from edge.device import DEVICES, device_names, load_device_config
 from edge.errors import ConfigError
 
-CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "devices"
 NAMES = [
     "agx-orin-32gb",
     "agx-orin-64gb",
@@ -22,12 +22,26 @@ NAMES = [
 
 
 def test_every_device_has_a_file_and_no_file_is_forgotten_here() -> None:
-    assert sorted(path.stem for path in CONFIGS.glob("*.yaml")) == NAMES
+    assert list(device_names()) == NAMES
+
+
+def test_a_device_is_found_by_its_name_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_device_config(Path("orin-nano-4gb")) == load_device_config(DEVICES / "orin-nano-4gb.yaml")
+    shutil.copy(DEVICES / "x86-dev.yaml", tmp_path / "orin-nano-4gb")
+    assert load_device_config(Path("orin-nano-4gb")).sm is None, "a file of that name comes first"
+
+
+@pytest.mark.parametrize("name", ["orin-nano", "x86-dev.yaml", "there/x86-dev"])
+def test_a_device_that_is_not_there_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=name):
+        load_device_config(Path(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_device_file_is_valid_and_sane(name: str) -> None:
-    device = load_device_config(CONFIGS / f"{name}.yaml")
+    device = load_device_config(DEVICES / f"{name}.yaml")
     memory = device.memory
     assert memory.headroom == pytest.approx(0.2)
     assert memory.system_mib < memory.total_mib
@@ -38,7 +52,7 @@ def test_a_shipped_device_file_is_valid_and_sane(name: str) -> None:
 
 def test_more_memory_promised_than_there_is_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "d.yaml"
-    text = (CONFIGS / "orin-nano-4gb.yaml").read_text()
+    text = (DEVICES / "orin-nano-4gb.yaml").read_text()
     path.write_text(text.replace("application_budget_mib: 1800", "application_budget_mib: 3000"))
     with pytest.raises(ConfigError, match="expected at most the total of 3400 MiB"):
         load_device_config(path)
@@ -55,7 +69,7 @@ def test_more_memory_promised_than_there_is_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, expected: str) -> None:
-    text = (CONFIGS / "orin-nano-4gb.yaml").read_text()
+    text = (DEVICES / "orin-nano-4gb.yaml").read_text()
     assert old in text
     (tmp_path / "d.yaml").write_text(text.replace(old, new))
     with pytest.raises(ConfigError, match=expected):
