@@ -10,8 +10,8 @@ the covariance itself, and with many photos too small for telling products apart
 128, 15,200 photos and two copies of each, one mean per product) 0.05 gives 85.9 % of other photos right, 0.15 85.3 %,
 0.3 84.3 %; without copies 0.006 (theirs), 0.15 and 0.3 gave 74.1, 78.1 and 77.6 % on another catalogue.
 
-Photos stream through twice, so memory is F x F and C x F floats whatever the number of photos. Up to EXACT_CLASSES
-classes the eigenproblem is solved exactly in class space; above, by seeded subspace iteration (Halko, Martinsson &
+Photos stream through twice, so memory is F x F and C x F floats whatever the number of photos. Up to EXACT classes, or
+features, the eigenproblem is solved exactly; where both are more, by seeded subspace iteration (Halko, Martinsson &
 Tropp, SIAM Review 53, 2011), whose last directions, which differ little in what they tell apart, are approximate.
 
 Limits, and what is done there (`Head.method` says it, the report repeats it)
@@ -37,7 +37,7 @@ from edge.types import Embeddings
 __all__ = ["Discriminant", "Head", "Rows", "embed", "first_dimensions", "project"]
 
 LEAST_SHRINKAGE = 0.1
-EXACT_CLASSES = 2048
+EXACT = 2048
 PADDED = 16
 BLOCK = 1024
 _SAMPLE = 2048
@@ -224,8 +224,12 @@ def _discriminants(scatter: _Scatter, kept: Indices, count: int, seed: int) -> F
 
     Directions without any spread are dropped. The problem is solved in class space: v is a mixture of within^-1 means.
     """
-    basis = np.eye(len(kept), dtype=np.float32)
-    if len(kept) > EXACT_CLASSES:
+    features = len(scatter.within)
+    if len(kept) <= min(features, EXACT):
+        basis = np.eye(len(kept), dtype=np.float32)
+    elif features <= EXACT:  # the means span no more directions than there are features
+        basis = np.linalg.qr(scatter.compare(np.eye(features, dtype=np.float32), kept))[0]
+    else:
         random = np.random.default_rng(seed).standard_normal((len(kept), count + _OVERSAMPLING))
         basis = random.astype(np.float32)
         for _ in range(_ITERATIONS):
