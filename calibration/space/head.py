@@ -183,11 +183,11 @@ def _blocks(rows: Rows, photos: Indices) -> Iterator[Floats]:
 
 def _scatter(rows: Rows, photos: Indices, labels: Labels, classes: int, shrinkage: float | None) -> _Scatter | None:
     """Return the statistics of the photos (sorted by label), or None when the photos do not differ at all."""
-    sums = np.zeros((classes, rows.dimension), np.float32)
+    means = np.zeros((classes, rows.dimension), np.float32)  # of many products a large part of the memory: one copy
     total, squares = np.zeros(rows.dimension), np.zeros(rows.dimension)
     for start, block in zip(range(0, len(photos), BLOCK), _blocks(rows, photos), strict=True):
         here, first = np.unique(labels[start : start + BLOCK], return_index=True)
-        sums[here] += np.add.reduceat(block, first, axis=0)
+        means[here] += np.add.reduceat(block, first, axis=0)
         total += block.sum(axis=0, dtype=np.float64)
         squares += np.square(block, dtype=np.float64).sum(axis=0)
     deviation = np.sqrt(np.maximum(squares / len(photos) - np.square(total / len(photos)), 0.0))
@@ -195,12 +195,12 @@ def _scatter(rows: Rows, photos: Indices, labels: Labels, classes: int, shrinkag
     if not alive.any():
         return None
     inverse_scale = np.where(alive, 1.0 / np.where(alive, deviation, 1.0), 0.0).astype(np.float32)
-    raw_means = sums / np.bincount(labels, minlength=classes)[:, None].astype(np.float32)
-    centre = raw_means.mean(axis=0)
+    means /= np.bincount(labels, minlength=classes)[:, None].astype(np.float32)
+    centre = means.mean(axis=0)
     within = np.zeros((rows.dimension, rows.dimension), np.float32)
     fourth = 0.0
     for start, block in zip(range(0, len(photos), BLOCK), _blocks(rows, photos), strict=True):
-        residual = (block - raw_means[labels[start : start + BLOCK]]) * inverse_scale
+        residual = (block - means[labels[start : start + BLOCK]]) * inverse_scale
         within += residual.T @ residual
         fourth += float(np.square(np.einsum("nf,nf->n", residual, residual, dtype=np.float64)).sum())
     freedom = len(photos) - classes
@@ -208,7 +208,8 @@ def _scatter(rows: Rows, photos: Indices, labels: Labels, classes: int, shrinkag
     if shrinkage is None:
         shrinkage = max(intensity(within, fourth, freedom), LEAST_SHRINKAGE)
     _shrink(within, shrinkage)
-    means = (raw_means - centre) * inverse_scale
+    means -= centre
+    means *= inverse_scale
     return _Scatter(inverse_scale, centre, means, np.linalg.solve(within, means.T), within, shrinkage)
 
 
