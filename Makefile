@@ -39,7 +39,7 @@ $(DEMO)/clip/truth.json: | .venv/.installed
 	$(BIN)/edge-render clip --skus $(DEMO_SKUS) --seed $(DEMO_SEED) --products $(DEMO_PRODUCTS) --out $(@D)
 
 $(DEMO)/build/manifest.json: $(DEMO)/backbone/efficientnet-lite0.onnx $(DEMO)/catalogue/render.json
-	$(BIN)/edge-build --model $< --images $(DEMO)/catalogue/reference --labelled-photos 400 --device configs/devices/x86-dev.yaml --out $(@D)
+	$(BIN)/edge-build --model $< --images $(DEMO)/catalogue/reference --labelled-photos 400 --device x86-dev --out $(@D)
 
 $(DEMO)/bundle/manifest.json: $(DEMO)/build/manifest.json $(DEMO)/catalogue/render.json
 	$(BIN)/edge-calibrate --build $(DEMO)/build --catalogue $(DEMO)/catalogue --mix uniform --out $(@D)
@@ -57,7 +57,7 @@ $(BENCH)/%/catalogue/render.json: | .venv/.installed
 	$(BIN)/edge-render catalogue --skus $* --seed $$(($(BENCH_SEED) + $*)) --unknown 240 --out $(@D)
 
 $(BENCH)/%/build/manifest.json: $(DEMO)/backbone/efficientnet-lite0.onnx $(BENCH)/%/catalogue/render.json
-	$(BIN)/edge-build --model $< --images $(BENCH)/$*/catalogue/reference --device configs/devices/x86-dev.yaml --out $(@D)
+	$(BIN)/edge-build --model $< --images $(BENCH)/$*/catalogue/reference --device x86-dev --out $(@D)
 
 $(BENCH)/%/bundle/manifest.json: $(BENCH)/%/build/manifest.json
 	$(BIN)/edge-calibrate --build $(BENCH)/$*/build --catalogue $(BENCH)/$*/catalogue --mix uniform --cache $(BENCH)/$*/cache --out $(@D)

@@ -26,7 +26,7 @@ from builder.ranges import METHODS
 from builder.report import ledger_table, print_report
 from edge.build_folder import GRAPHS, KIND
 from edge.command import Parser, run
-from edge.device import DeviceConfig, load_device_config
+from edge.device import DeviceConfig, device_names, load_device_config
 from edge.errors import InputError
 from edge.sealed import refuse_foreign
 
@@ -193,12 +193,13 @@ def _parser() -> Parser:
     parser = Parser(
         PROG,
         "Quantise an ONNX backbone to INT8 on photos, check it, and seal it for edge-calibrate.",
-        f"{PROG} --model efficientnet-lite0.onnx --images photos --device configs/devices/x86-dev.yaml --out build",
+        f"{PROG} --model efficientnet-lite0.onnx --images photos --device x86-dev --out build",
     )
     add = parser.add_argument
     add("--model", type=Path, required=True, action="append", metavar="FILE", help="the backbone, ONNX")
     add("--images", type=Path, required=True, metavar="DIR", help="photos like those in use, sub-folders included")
-    add("--device", type=Path, required=True, metavar="FILE", help="a file of configs/devices/")
+    known = ", ".join(device_names())
+    add("--device", type=Path, required=True, metavar="NAME|FILE", help=f"one of {known}, or a file")
     add("--out", type=Path, required=True, metavar="DIR", help="the build folder to write or replace")
     add("--engine", choices=("onnxruntime", "tensorrt"), help="what will run (default: what the device runs best)")
     add("--precision", choices=("int8", "float32"), default="int8", help="float32: to compare with (default: int8)")

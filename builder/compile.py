@@ -148,12 +148,12 @@ def _parser() -> Parser:
     parser = Parser(
         PROG,
         "Compile the engine of a bundle for the GPU of this device, with TensorRT.",
-        f"{PROG} {FLAG} bundles/current --device configs/devices/orin-nano-8gb.yaml",
+        f"{PROG} {FLAG} bundles/current --device orin-nano-8gb",
     )
     add = parser.add_argument
     add(FLAG, type=Path, required=True, metavar="BUNDLE", help="a bundle calibrated on a build for tensorrt")
     add("--out", type=Path, metavar="DIR", help="the plan to write or replace (default: BUNDLE.plan)")
-    add("--device", type=Path, metavar="FILE", help="refuse a GPU of another kind than this file of configs/devices/")
+    add("--device", type=Path, metavar="NAME|FILE", help="refuse a GPU of another kind, such as orin-nano-8gb")
     add("--workspace-mib", type=whole_number(1, 1 << 20), default=WORKSPACE_MIB, metavar="N", help="for a layer (256)")
     add("--typical-batch", type=whole_number(1, 1024), default=1, metavar="N", help="what kernels are chosen for (1)")
     add("--timing-cache", type=Path, metavar="FILE", help="measured kernels, to read and write (default: beside DIR)")

@@ -35,7 +35,7 @@ from calibration.rules.detector import (
 from calibration.rules.expected_fit import Residuals, expected_parameters, no_expectation
 from calibration.rules.lesson import Lesson, Scored, Taught
 from calibration.rules.ood_parameters import parameters_from_photos, parameters_of, temperature_from_scores
-from calibration.rules.scores import join, nothing, scores_from_embeddings
+from calibration.rules.scores import Scores, join, nothing, scores_from_embeddings
 from calibration.rules.unseen import Round, Unseen, class_folds, group_folds
 from calibration.space.expected import (
     Expectation,
@@ -240,7 +240,7 @@ class Learning:
         scored = [lesson.scored(baseline) for lesson in lessons]
         weights = [photo_weights(self.share, one.scores.true) for one in scored]
         right = [weight * one.scores.correct for one, weight in zip(scored, weights, strict=True)]
-        regressions = [self._regression(lesson) for lesson in lessons]
+        regressions = [self._regression(lesson, one.scores) for lesson, one in zip(lessons, scored, strict=True)]
         expectation, crossed = expectation_from_parts(self.rows, regressions)
         expected = [expected_of(other, self.rows, one.photos.rows) for other, one in zip(crossed, scored, strict=True)]
         together = np.concatenate(expected)
@@ -251,12 +251,15 @@ class Learning:
             unseen = Residuals(similarity, together, np.concatenate(weights))
         return expectation, expected, expected_parameters(known, unseen)
 
-    def _regression(self, lesson: Lesson) -> Regression:
-        """Return the lesson's photos and their copies, which did not teach it either, where the lookup is right."""
+    def _regression(self, lesson: Lesson, known: Scores) -> Regression:
+        """Return the lesson's photos, with their scores `known`, and their copies, which did not teach it either, where
+        the lookup is right.
+        """
         photos, table = self.material.with_crowded(lesson.fresh), lesson.enrolled.table
-        found = embed(lesson.enrolled.head, self.rows, photos.rows)
+        copies = photos.take(np.arange(len(known), len(photos)))
+        found = embed(lesson.enrolled.head, self.rows, copies.rows)
         strange = ood.prepare(OodModel(BASELINE, 0.0, 0.0), table)
-        scores = scores_from_embeddings(table, found, photos.labels, strange)
+        scores = join([known, scores_from_embeddings(table, found, copies.labels, strange)])
         weight = photo_weights(self.share, photos.labels)
         return Regression(photos.rows, scores.similarity, weight * scores.correct)
 

@@ -1,4 +1,4 @@
-"""What a device is: one YAML file per module in configs/devices/, read into a frozen struct.
+"""What a device is: one YAML file per module, read into a frozen struct. Those of `DEVICES` are known by name.
 
 The figures bound what the builder may emit and what the daemon may use. CPU and GPU of a Jetson share one memory, so
 one pool is described. `application_budget_mib` is what one shelfedge process may take of it, everything included;
@@ -18,7 +18,18 @@ from edge import yaml_file
 from edge.errors import ConfigError, ShelfedgeError
 from edge.writing import whole_file
 
-__all__ = ["CAMERA_MIB", "CUDA_OVERHEAD_MIB", "DeviceConfig", "MemoryConfig", "load_device_config", "write_measured"]
+__all__ = [
+    "CAMERA_MIB",
+    "CUDA_OVERHEAD_MIB",
+    "DEVICES",
+    "DeviceConfig",
+    "MemoryConfig",
+    "device_names",
+    "load_device_config",
+    "write_measured",
+]
+
+DEVICES = Path(__file__).parent / "devices"  # installed with the package; configs/devices of the source tree is a link
 
 Mebibytes: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 20)]
 Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128, description="`unknown` where it is not known")]
@@ -65,8 +76,18 @@ class DeviceConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     engine: Annotated[str, Meta(pattern="^(tensorrt|onnxruntime)$")]
 
 
+def device_names() -> tuple[str, ...]:
+    """Return the names of the devices that come with the package."""
+    return tuple(sorted(path.stem for path in DEVICES.glob("*.yaml")))
+
+
 def load_device_config(path: Path) -> DeviceConfig:
-    """Read and check a device file; raises ConfigError with file, line and key."""
+    """Read and check a device file, or that of a device's bare name; raises ConfigError with file, line and key."""
+    if len(path.parts) == 1 and not path.suffix and not path.exists():
+        if path.name not in device_names():
+            known = ", ".join(device_names())
+            raise ConfigError(f"device {path}: no such file or name, expected a YAML file or one of {known}")
+        path = DEVICES / f"{path}.yaml"
     device = yaml_file.load(path, DeviceConfig)
     _refuse_sums(path, device)
     return device

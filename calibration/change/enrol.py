@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from calibration.change.photos import ProductPhotos
 from calibration.change.products import DISCONTINUED, NEW, Entry, bundle_of, entries_of, near_pair, settled, strictest
 from calibration.rules.twins import CONFUSED, MIN_CONFUSIONS
-from calibration.space.crowding import centres_of
+from calibration.space.crowding import centres_of, nearest_cosine
 from calibration.space.table import prototypes_of
 from edge.bundle import Bundle, NearPair
 from edge.errors import GateError, InputError
@@ -224,9 +224,7 @@ def _nearest_cosine(bundle: Bundle) -> float:
     """Return the cosine of the nearest two of calibration's products, -1 where there are no two."""
     centres = centres_of(bundle.table)
     old = np.array([index for index, info in enumerate(bundle.classes) if info.tier != NEW], np.intp)
-    cosines = centres[old] @ centres[old].T
-    cosines[np.diag_indices(len(old))] = -1.0
-    return float(cosines.max(initial=-1.0))
+    return float(nearest_cosine(centres[old]).max(initial=-1.0))
 
 
 def _doubts(photos: ProductPhotos, decisions: Sequence[Decision], sku: str) -> list[str]:

@@ -71,12 +71,12 @@ def _parser() -> command.Parser:
     parser = command.Parser(
         PROG,
         "Forecast accuracy, automation, memory and lookup time of a larger catalogue, from rehearsals on parts of it.",
-        "edge-forecast --bundle bundle --catalogue shop --device configs/devices/orin-nano-4gb.yaml --out forecast",
+        "edge-forecast --bundle bundle --catalogue shop --device orin-nano-4gb --out forecast",
     )
     add = parser.add_argument
     add("--bundle", type=Path, required=True, metavar="DIR", help="a bundle of edge-calibrate")
     add("--catalogue", type=Path, required=True, metavar="DIR", help="the catalogue that it was calibrated on")
-    add("--device", type=Path, metavar="FILE", help="a file of configs/devices: how many products fit on it")
+    add("--device", type=Path, metavar="NAME|FILE", help="how many products fit on it")
     add("--out", type=Path, required=True, metavar="DIR", help="the folder to write or replace")
     add("--cache", type=Path, metavar="DIR", help="the --cache of edge-calibrate: photos in it are not embedded again")
     add("--seed", type=command.whole_number(0, 2**31), default=0, metavar="N", help="that of the calibration (0)")

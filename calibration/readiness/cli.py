@@ -37,13 +37,13 @@ from calibration.report.screen import Screen
 from calibration.space.table import centroids
 from edge import command
 from edge.bundle import read_bundle
+from edge.device import device_names
 from edge.errors import EngineError, InputError
 from edge.writing import real_path, whole_file
 
 __all__ = ["main"]
 
 PROG = "edge-readiness"
-DEVICES = Path("configs/devices")
 REFUSED = 3
 MOST_THREADS = 8
 _STYLES = {"pass": "green", "fail": "bold red", "not testable": "yellow"}
@@ -61,7 +61,7 @@ def _main(argv: Sequence[str]) -> int:
     detector = detector_from_report(report_of(bundle))
     months = read_history(arguments.history) if arguments.history else months_from_record(bundle.info.changes)
     source = "" if arguments.history else OWN_RECORD
-    device = find_device(arguments.device, _device_folder())
+    device = find_device(arguments.device)
     catalogue = read_catalogue(arguments.catalogue)
     seed = int(bundle.info.promise.get("seed", 0)) if arguments.seed is None else arguments.seed
     options = Options(arguments.threads, seed, arguments.cache, page.absolute().parent)
@@ -139,25 +139,21 @@ def _places(out: Path, bundle: Path) -> tuple[Path, Path]:
     return out / "readiness.html", out / "readiness.json"
 
 
-def _device_folder() -> Path:
-    """Return the folder of device files: of the current folder, else of the source tree."""
-    return DEVICES if DEVICES.is_dir() else Path(__file__).resolve().parents[2] / DEVICES
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = command.Parser(
         PROG,
         "Check before a roll-out whether a bundle is ready for its shop: eight checks, JSON and a page with pictures.\n"
         f"The history is a file with the header {','.join(HEADER)}: one row per calendar month, none left out,\n"
         "oldest first, for example 2026-01,14,6,9.",
-        "edge-readiness --bundle bundle --catalogue shop --device configs/devices/orin-nano-4gb.yaml \\\n"
+        "edge-readiness --bundle bundle --catalogue shop --device orin-nano-4gb \\\n"
         "      --history changes.csv --out readiness.html",
     )
     add = parser.add_argument
     add("--bundle", type=Path, required=True, metavar="DIR", help="a bundle that edge-calibrate wrote")
     add("--catalogue", type=Path, required=True, metavar="DIR", help="the catalogue that it was made from")
     add("--out", type=Path, required=True, metavar="DIR|FILE.html", help="where page and JSON go")
-    add("--device", type=Path, metavar="FILE", help=f"the weakest device (default: the smallest of {DEVICES})")
+    known = ", ".join(device_names())
+    add("--device", type=Path, metavar="NAME|FILE", help=f"the weakest of {known} (default: the smallest), or a file")
     add(
         "--history",
         type=Path,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from calibration.readiness.footprint import Footprint
 from calibration.readiness.verdict import Check, Interval, Limit, Topic, judge, not_testable
-from edge.device import CAMERA_MIB, DeviceConfig, load_device_config
+from edge.device import CAMERA_MIB, DEVICES, DeviceConfig, device_names, load_device_config
 from edge.footprint import RING_SLOTS, WORKSPACE_MIB, rings_mib
 
 __all__ = ["RUNS", "check_headroom", "find_device"]
@@ -24,19 +24,16 @@ TENSORRT = "tensorrt"
 TOPIC = Topic("memory", "Memory headroom", Limit(0.20, at_most=False, unit="share"))
 
 
-def find_device(path: Path | None, folder: Path) -> DeviceConfig | None:
-    """Return the device of a file, or else the one with the smallest budget in `folder`; None without any."""
+def find_device(path: Path | None) -> DeviceConfig:
+    """Return the device of a file or name, or else the known one with the smallest budget."""
     if path is not None:
         return load_device_config(path)
-    files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
-    devices = [load_device_config(file) for file in files]
-    return min(devices, key=lambda d: (d.memory.application_budget_mib, d.module), default=None)
+    devices = [load_device_config(DEVICES / f"{name}.yaml") for name in device_names()]
+    return min(devices, key=lambda device: (device.memory.application_budget_mib, device.module))
 
 
-def check_headroom(device: DeviceConfig | None, runs: Sequence[Footprint], engine: str, products: int) -> Check:
+def check_headroom(device: DeviceConfig, runs: Sequence[Footprint], engine: str, products: int) -> Check:
     """Check the measured runs of a bundle for `engine` with so many products against a device; none: not testable."""
-    if device is None:
-        return not_testable(TOPIC, "a device: --device configs/devices/NAME.yaml", "Name the weakest device in use.")
     if not runs:
         needs = "a process that decides with this bundle; it could not be run and measured on this machine"
         return not_testable(TOPIC, needs, "Measure on the device itself (edge-bench).")

@@ -150,7 +150,7 @@ def _groups(values: Mapping[str, Any]) -> str:
         (
             escape(group["name"].replace("+", ", ")),
             _neighbours(band["crowding_from"], group["bands"]),
-            _number(band["strangeness"]),
+            _nearest(band, group),
             _share(band["near_unknown"]),
             _bound(band["near_unknown_bound"], group),
         )
@@ -162,7 +162,7 @@ def _groups(values: Mapping[str, Any]) -> str:
         for entry in values["alternatives"]
     ]
     head = ("tier", "products", "photos", "confidence from", "accepted", "wrong", "error at most")
-    near = ("tier", "which products", "strangeness to", "look-alikes accepted", "at most")
+    near = ("tier", "which products", "near enough to accept", "look-alikes accepted", "at most")
     return (
         "<h2>Certificate</h2>"
         + _table(head, rows)
@@ -171,7 +171,8 @@ def _groups(values: Mapping[str, Any]) -> str:
         + _table(near, bands)
         + "<p class='soft'>Look-alikes are products that are not enrolled and resemble one that is, simulated with the "
         "catalogue's own. A product stands alone when no other one is near it: there the lead over the next candidate "
-        "says nothing, so it has a limit of its own.</p>"
+        "says nothing, so it has a limit of its own. How near is counted in photos of enrolled products: the nearest "
+        "70 % means as near as 70 in 100 of them.</p>"
         + "<p>What other promises would accept, each taken by itself:</p>"
         + _table(("error at most", "look-alikes at most", "accepted", "error claimed by itself in"), other)
         + f"<p class='soft'>{_plug_in(values['plug_in'])}</p>"
@@ -197,6 +198,11 @@ def _neighbours(crowding_from: float | None, bands: Sequence[Mapping[str, Any]])
     if len(bands) == 1:
         return "all"
     return "alone" if crowding_from is None else "with near neighbours"
+
+
+def _nearest(band: Mapping[str, Any], group: Mapping[str, Any]) -> str:
+    """Say how near a photo must be, in photos of enrolled products: a detector's score has no unit of its own."""
+    return "never" if group["confidence"] is None else f"the nearest {_share(band['nearer'])}"
 
 
 def _plug_in(found: Mapping[str, Any]) -> str:
@@ -325,10 +331,18 @@ def _sizes(values: Mapping[str, Any]) -> str:
         ),
         ("prototypes", f"{table['prototypes']:,} ({table['bytes'] / 1024:,.0f} KiB)"),
         ("int8 table agrees with float", _share(table["int8_agreement"])),
-        ("unknown from a score of", _number(values["unknown_threshold"])),
+        ("called unknown", _strangest(values)),
         ("crops from", f"{values['quality']['min_side_px']} px, sharpness {values['quality']['min_sharpness']:.1f}"),
     ]
     return "<h2>Sizes and limits</h2>" + _table(("", ""), rows)
+
+
+def _strangest(values: Mapping[str, Any]) -> str:
+    """Say what is called unknown, in photos of enrolled products and as the score that the device compares with."""
+    budget, method = values["promise"]["false_unknown"], escape(values["detector"]["method"].replace("_", " "))
+    if values["unknown_threshold"] is None:
+        return f"nothing: too few validation photos to keep {_limit(budget)} false unknowns"
+    return f"stranger than {_limit(1 - budget)} of enrolled photos ({method} over {values['unknown_threshold']:.3f})"
 
 
 def _notes(values: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from calibration.rules.unseen import Round
 from edge import lookup
-from edge.ood import METHODS, prepare
+from edge.ood import METHODS, Score, prepare
 from edge.ood.method import Parameters
 from edge.parameters import OodModel, PrototypeTable
 from edge.types import Embeddings, Expected
@@ -54,6 +54,7 @@ BUDGETS = (0.01, 0.05, 0.10)
 WORTH = 0.005
 MAX_OPERATIONS = 4_000_000  # of one crop: about a hundredth of a small backbone's
 MAX_BYTES = 8 << 20
+_BLOCK = 1024
 _DRAWS = 200
 _CERTAINTY = 0.95  # of the intervals
 
@@ -133,9 +134,8 @@ def p_values_from_rounds(rounds: Sequence[Round], labels: NDArray[np.int32], wei
     """
     found: dict[str, list[PValues]] = {name: [] for name in METHODS}
     for one in rounds:
-        similarities = lookup.similarities(lookup.index_from_table(one.table), one.embeddings)
-        for name in METHODS:
-            scores = one.strangeness(name)(similarities, one.embeddings, one.expected)
+        ready = {name: one.strangeness(name) for name in METHODS}
+        for name, scores in _strangeness(one.table, ready, (one.embeddings, one.expected)).items():
             p = p_values(scores[~one.outside], weights[~one.outside], scores[one.outside])
             used = weights[one.outside] > 0
             found[name].append(PValues(p[used], labels[one.outside][used].astype(np.int64)))
@@ -147,13 +147,20 @@ def p_values_among(
 ) -> ByMethod:
     """Return the p-values of every method for M things among N known photos with their weights (N,)."""
     table, parameters = lesson
-    index = lookup.index_from_table(table)
-    inside, outside = lookup.similarities(index, known[0][0]), lookup.similarities(index, things[0][0])
-    found = {}
-    for name in METHODS:
-        score = prepare(OodModel(name, 0.0, 0.0, parameters), table)
-        p = p_values(score(inside, *known[0]), known[1], score(outside, *things[0]))
-        found[name] = PValues(p, things[1])
+    ready = {name: prepare(OodModel(name, 0.0, 0.0, parameters), table) for name in METHODS}
+    inside, outside = _strangeness(table, ready, known[0]), _strangeness(table, ready, things[0])
+    return {name: PValues(p_values(inside[name], known[1], outside[name]), things[1]) for name in METHODS}
+
+
+def _strangeness(table: PrototypeTable, ready: Mapping[str, Score], seen: Seen) -> dict[str, NDArray[np.float32]]:
+    """Return the score of every method for photos (N,), in blocks: N x C similarities would be gigabytes."""
+    index, (embeddings, expected) = lookup.index_from_table(table), seen
+    found = {name: np.empty(len(embeddings), np.float32) for name in ready}
+    for start in range(0, len(embeddings), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        similarities = lookup.similarities(index, embeddings[part])
+        for name, score in ready.items():
+            found[name][part] = score(similarities, embeddings[part], expected[part])
     return found
 
 

@@ -89,12 +89,13 @@ class PartFigure:
 class BandCut:
     """The largest strangeness that is accepted of products whose crowding is at least `crowding_from`, up to the next.
 
-    `near_unknown` is the share of look-alikes accepted there and `near_unknown_bound` what the certificate says, 1
-    where it does not reach.
+    `nearer` is the share of the photos there that lie as near, whatever else speaks against them. `near_unknown` is the
+    share of look-alikes accepted there and `near_unknown_bound` what the certificate says, 1 where it does not reach.
     """
 
     crowding_from: float
     strangeness: float
+    nearer: float
     near_unknown: float
     near_unknown_bound: float
 
@@ -153,6 +154,7 @@ class _Certifying:
         self._largest = float(certify.weight.max(initial=0.0))
         self._flags = [_flags(part, classes) for part in group.parts]
         self._edges = self._edges_of(learn)
+        self._seen = certify
         self._learn, self._certify = self._cells(learn, self._flags), self._cells(certify, self._flags)
         self._tiers = self._cells(certify, [_flags(tier, classes) for tier in group.tiers or group.parts])
 
@@ -291,12 +293,21 @@ class _Certifying:
     def _band(self, index: int, claims: Claims, path: Path, sums: Sums, step: int) -> BandCut:
         near, bound = self._near(sums, step, (0,), claims.miss)
         reached = claims.by_band or len(self._edges) == 1
+        limit = -float(path.nearest[index][step])
         return BandCut(
             crowding_from=self._edges[index],
-            strangeness=-float(path.nearest[index][step]),
+            strangeness=limit,
+            nearer=self._nearer(index, limit),
             near_unknown=float(near[index]),
             near_unknown_bound=float(bound[index]) if reached else 1.0,
         )
+
+    def _nearer(self, band: int, limit: float) -> float:
+        """Return the weighted share of the certifying photos of a band that are no stranger than `limit`."""
+        scores = self._seen.scores
+        inside = np.any([flags[scores.best] for flags in self._flags], axis=0) & self._in_band(scores, band)
+        weight = self._seen.weight[inside]
+        return float(weight @ (scores.strange[inside] <= limit) / max(float(weight.sum()), 1e-300))
 
     def _near(self, sums: Sums, step: int, axes: tuple[int, ...], miss: float) -> tuple[Floats, Floats]:
         """Return the share of look-alikes accepted at a step and its bound, over all cells or by band."""
@@ -320,7 +331,7 @@ class _Certifying:
             PartFigure(part.name, len(part.members), sum(side.photos for side in sides), 0, 0, 0.0, 0.0, 1.0)
             for part, sides in zip(self._group.parts, self._certify, strict=True)
         ]
-        bands = tuple(BandCut(edge, -np.inf, 0.0, 1.0) for edge in self._edges)
+        bands = tuple(BandCut(edge, -np.inf, 0.0, 0.0, 1.0) for edge in self._edges)
         photos = sum(part.photos for part in parts)
         return GroupCut(
             self._group, np.inf, bands, tuple(parts), photos, 0, 0, 0.0, 0.0, 1.0, 0.0, 1.0, effective, self._needed()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import html
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -31,12 +32,16 @@ def page(judged: Sequence[Judged], figures: Figures, sources: tuple[Path, Path, 
     """Return the page; `sources` are the recording's folder, the catalogue's folder and the bundle id."""
     recording, catalogue, bundle_id = sources
     parts = [_head(figures, bundle_id)]
+    scores = sorted(one.decision.ood_score for one in judged)
     for title, cards in _sections(judged):
         if cards:
             shown = cards[:CARDS_PER_ROUTE]
             more = f" ({len(shown)} of {len(cards)} products)" if len(cards) > len(shown) else ""
             parts.append(f"<h2>{title}{more}</h2><div class='cards'>")
-            parts += [_card(one, count, (recording, catalogue)) for one, count in shown]
+            parts += [
+                _card(one, f"{_times(count)} &middot; {_strangeness(one, scores)}", (recording, catalogue))
+                for one, count in shown
+            ]
             parts.append("</div>")
     parts.append("</main>")
     return "\n".join(parts)
@@ -84,10 +89,20 @@ def _head(figures: Figures, bundle_id: str) -> str:
     )
 
 
-def _card(one: Judged, count: int, sources: tuple[Path, Path]) -> str:
+def _times(count: int) -> str:
+    return f"{count} decisions like this" if count > 1 else "one decision"
+
+
+def _strangeness(one: Judged, scores: Sequence[float]) -> str:
+    """Say how strange it looked among all decisions (`scores`, rising): a detector's score has no unit of its own."""
+    below = bisect_left(scores, one.decision.ood_score)
+    return f"stranger than {100 * below / len(scores):.0f} % of the clip"
+
+
+def _card(one: Judged, said: str, sources: tuple[Path, Path]) -> str:
+    """Return the card of a decision; `said` is what else there is to say about it."""
     recording, catalogue = sources
     decision = one.decision
-    times = f"{count} decisions like this" if count > 1 else "one decision"
     truth = "nothing enrolled" if one.about is None else f"{one.about.kind} {one.about.sku or ''}"
     verdict = (
         "<span class='good'>right</span>" if one.right else f"<span class='bad'>truth: {html.escape(truth)}</span>"
@@ -102,7 +117,7 @@ def _card(one: Judged, count: int, sources: tuple[Path, Path]) -> str:
         f"<div><span class='pill {decision.route}'>{decision.route}</span> "
         f"<span class='name'>{html.escape(decision.name or 'no candidate')}</span></div>"
         f"<div class='note'>{html.escape(', '.join(decision.reasons))} &middot; confidence {decision.confidence:.2f} "
-        f"&middot; strangeness {decision.ood_score:.2f} &middot; {times} &middot; {verdict}</div></div>"
+        f"&middot; {said} &middot; {verdict}</div></div>"
     )
 
 

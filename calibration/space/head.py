@@ -10,8 +10,8 @@ the covariance itself, and with many photos too small for telling products apart
 128, 15,200 photos and two copies of each, one mean per product) 0.05 gives 85.9 % of other photos right, 0.15 85.3 %,
 0.3 84.3 %; without copies 0.006 (theirs), 0.15 and 0.3 gave 74.1, 78.1 and 77.6 % on another catalogue.
 
-Photos stream through twice, so memory is F x F and C x F floats whatever the number of photos. Up to EXACT_CLASSES
-classes the eigenproblem is solved exactly in class space; above, by seeded subspace iteration (Halko, Martinsson &
+Photos stream through twice, so memory is F x F and C x F floats whatever the number of photos. Up to EXACT classes, or
+features, the eigenproblem is solved exactly; where both are more, by seeded subspace iteration (Halko, Martinsson &
 Tropp, SIAM Review 53, 2011), whose last directions, which differ little in what they tell apart, are approximate.
 
 Limits, and what is done there (`Head.method` says it, the report repeats it)
@@ -37,7 +37,7 @@ from edge.types import Embeddings
 __all__ = ["Discriminant", "Head", "Rows", "embed", "first_dimensions", "project"]
 
 LEAST_SHRINKAGE = 0.1
-EXACT_CLASSES = 2048
+EXACT = 2048
 PADDED = 16
 BLOCK = 1024
 _SAMPLE = 2048
@@ -183,11 +183,11 @@ def _blocks(rows: Rows, photos: Indices) -> Iterator[Floats]:
 
 def _scatter(rows: Rows, photos: Indices, labels: Labels, classes: int, shrinkage: float | None) -> _Scatter | None:
     """Return the statistics of the photos (sorted by label), or None when the photos do not differ at all."""
-    sums = np.zeros((classes, rows.dimension), np.float32)
+    means = np.zeros((classes, rows.dimension), np.float32)  # of many products a large part of the memory: one copy
     total, squares = np.zeros(rows.dimension), np.zeros(rows.dimension)
     for start, block in zip(range(0, len(photos), BLOCK), _blocks(rows, photos), strict=True):
         here, first = np.unique(labels[start : start + BLOCK], return_index=True)
-        sums[here] += np.add.reduceat(block, first, axis=0)
+        means[here] += np.add.reduceat(block, first, axis=0)
         total += block.sum(axis=0, dtype=np.float64)
         squares += np.square(block, dtype=np.float64).sum(axis=0)
     deviation = np.sqrt(np.maximum(squares / len(photos) - np.square(total / len(photos)), 0.0))
@@ -195,12 +195,12 @@ def _scatter(rows: Rows, photos: Indices, labels: Labels, classes: int, shrinkag
     if not alive.any():
         return None
     inverse_scale = np.where(alive, 1.0 / np.where(alive, deviation, 1.0), 0.0).astype(np.float32)
-    raw_means = sums / np.bincount(labels, minlength=classes)[:, None].astype(np.float32)
-    centre = raw_means.mean(axis=0)
+    means /= np.bincount(labels, minlength=classes)[:, None].astype(np.float32)
+    centre = means.mean(axis=0)
     within = np.zeros((rows.dimension, rows.dimension), np.float32)
     fourth = 0.0
     for start, block in zip(range(0, len(photos), BLOCK), _blocks(rows, photos), strict=True):
-        residual = (block - raw_means[labels[start : start + BLOCK]]) * inverse_scale
+        residual = (block - means[labels[start : start + BLOCK]]) * inverse_scale
         within += residual.T @ residual
         fourth += float(np.square(np.einsum("nf,nf->n", residual, residual, dtype=np.float64)).sum())
     freedom = len(photos) - classes
@@ -208,7 +208,8 @@ def _scatter(rows: Rows, photos: Indices, labels: Labels, classes: int, shrinkag
     if shrinkage is None:
         shrinkage = max(intensity(within, fourth, freedom), LEAST_SHRINKAGE)
     _shrink(within, shrinkage)
-    means = (raw_means - centre) * inverse_scale
+    means -= centre
+    means *= inverse_scale
     return _Scatter(inverse_scale, centre, means, np.linalg.solve(within, means.T), within, shrinkage)
 
 
@@ -224,8 +225,12 @@ def _discriminants(scatter: _Scatter, kept: Indices, count: int, seed: int) -> F
 
     Directions without any spread are dropped. The problem is solved in class space: v is a mixture of within^-1 means.
     """
-    basis = np.eye(len(kept), dtype=np.float32)
-    if len(kept) > EXACT_CLASSES:
+    features = len(scatter.within)
+    if len(kept) <= min(features, EXACT):
+        basis = np.eye(len(kept), dtype=np.float32)
+    elif features <= EXACT:  # the means span no more directions than there are features
+        basis = np.linalg.qr(scatter.compare(np.eye(features, dtype=np.float32), kept))[0]
+    else:
         random = np.random.default_rng(seed).standard_normal((len(kept), count + _OVERSAMPLING))
         basis = random.astype(np.float32)
         for _ in range(_ITERATIONS):

@@ -33,8 +33,12 @@ def prototypes_of(
     embeddings: Embeddings, labels: NDArray[np.int32], count: int
 ) -> tuple[Embeddings, NDArray[np.int32]]:
     """Return float prototypes (K, D), rows of unit length, and their owners (K,), ascending."""
-    order = np.argsort(labels, kind="stable")
+    order = np.lexsort((*embeddings.T[:4], labels))  # photos in an order of their own values
     borders = np.flatnonzero(np.diff(labels[order])) + 1
+    if count == 1:
+        counts = np.diff(borders, prepend=0, append=len(order))
+        sums = np.add.reduceat(embeddings[order].astype(np.float64), [0, *borders.tolist()], axis=0)
+        return _unit(sums / counts[:, None]), np.arange(len(counts), dtype=np.int32)
     found = [_cluster(embeddings[members], count) for members in np.split(order, borders)]
     owners = np.repeat(np.arange(len(found), dtype=np.int32), [len(rows) for rows in found])
     return np.concatenate(found), owners
@@ -67,10 +71,9 @@ def agreement(embeddings: Embeddings, prototypes: Embeddings, table: PrototypeTa
 
 
 def _cluster(photos: Embeddings, count: int) -> Embeddings:
-    """Return at most `count` unit centres of the rows of `photos`; rows are taken in an order of their own values."""
-    photos = photos[np.lexsort(photos.T[:4])]
+    """Return at most `count` unit centres of the rows of `photos`, given in an order of their own values."""
     mean = _unit(photos.mean(axis=0, keepdims=True, dtype=np.float64))
-    if count == 1 or len(photos) == 1:
+    if len(photos) == 1:
         return mean
     chosen = [int((photos @ mean[0]).argmax())]
     nearest = photos @ photos[chosen[0]]

@@ -12,7 +12,8 @@ from edge.config import load_daemon_config
 from edge.device import DeviceConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-FILES = sorted(path for path in CONFIGS.rglob("*") if path.is_file())
+FILES = sorted({*CONFIGS.rglob("*"), *(CONFIGS / "devices").iterdir()})  # rglob does not follow the link
+FILES = [path for path in FILES if path.is_file()]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))

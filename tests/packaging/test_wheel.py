@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.device import device_names
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -33,6 +35,7 @@ def test_three_packages_with_their_data(wheel: zipfile.ZipFile) -> None:
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"edge", "builder", "calibration"}
     assert {"edge/py.typed", "calibration/score/page.css", "calibration/render/art/NOTICE.txt"} <= set(names)
+    assert {f"edge/devices/{name}.yaml" for name in device_names()} <= set(names)
     assert sum(name.endswith(".webp") for name in names) > 100
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.learning import Learning
+from calibration.rules import detector
 from calibration.rules.conformal import conformal_quantile
 from calibration.rules.detector import (
     BASELINE,
@@ -107,7 +108,7 @@ def test_folds_take_each_product_out_once_and_groups_together() -> None:
     assert not group_folds(["one"] * 200, 0).any()
 
 
-def test_a_fit_tells_strangers_kind_by_kind() -> None:
+def test_a_fit_tells_strangers_kind_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(60)
     given_material = material(world, fit=6, certify=14)
     learning = Learning(given_material, world.rows(), 24, 2, np.full(60, 1 / 60), 0)
@@ -120,3 +121,8 @@ def test_a_fit_tells_strangers_kind_by_kind() -> None:
     assert [kind.kind for kind in chosen.kinds] == ["near", "unknown/far"]
     assert chosen.kinds[0].classes < 60
     assert chosen.kinds[0].detected["0.01"].value <= chosen.kinds[0].detected["0.10"].value
+    monkeypatch.setattr(detector, "_BLOCK", 7)
+    again = learning.detector(learnt, final, 0.05)[1]
+    for figure, other in zip(figures, again, strict=True):
+        for one, two in zip(figure.kinds, other.kinds, strict=True):
+            assert one.auroc.value == pytest.approx(two.auroc.value, abs=1e-4), "blocks of photos change nothing"

@@ -85,8 +85,19 @@ def test_order_of_photos_and_block_size_change_nothing(monkeypatch: pytest.Monke
 def test_many_classes_by_subspace_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, labels = photos(classes=60)
     exact = fit_head(rows, everything(labels), labels, 6)
-    monkeypatch.setattr(head_module, "EXACT_CLASSES", 10)
+    monkeypatch.setattr(head_module, "EXACT", 10)
     assert widest_angle(directions(exact, rows), directions(fit_head(rows, everything(labels), labels, 6), rows)) < 0.5
+
+
+def test_more_classes_than_features_are_solved_in_the_space_of_the_features() -> None:
+    rows, labels = photos(classes=60)
+    few = ArrayRows(rows.array[:, :20])
+    head = fit_head(few, everything(labels), labels, 6, 0.2)
+    z, within, _ = scatters(few, labels)
+    shrunk = 0.8 * within + 0.2 * np.trace(within) / len(within) * np.eye(len(within))
+    means = np.stack([z[labels == c].mean(axis=0) for c in range(60)])
+    exact = linalg.eigh(np.cov(means.T, bias=True), shrunk)[1][:, ::-1][:, :6]
+    assert widest_angle(directions(head, few), exact) < 0.01
 
 
 def test_head_for_some_classes_does_not_know_the_others() -> None:

@@ -214,7 +214,6 @@ def test_memory_headroom() -> None:
     assert check_headroom(device(230), runs, "onnxruntime", 1000).verdict is Verdict.FAIL
     gpu = check_headroom(device(1200), runs, "tensorrt", 1000)
     assert gpu.figure == pytest.approx(1 - (needed + 600 + 256) / 1200)
-    assert check_headroom(None, [], "onnxruntime", 1000).verdict is Verdict.NOT_TESTABLE
     assert check_headroom(device(200), [], "onnxruntime", 1000).verdict is Verdict.NOT_TESTABLE
 
 

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from edge.device import load_device_config, write_measured
+from edge.device import DEVICES, device_names, load_device_config, write_measured
 from edge.errors import ConfigError
 
-CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "devices"
 NAMES = [
     "agx-orin-32gb",
     "agx-orin-64gb",
@@ -22,12 +22,26 @@ NAMES = [
 
 
 def test_every_device_has_a_file_and_no_file_is_forgotten_here() -> None:
-    assert sorted(path.stem for path in CONFIGS.glob("*.yaml")) == NAMES
+    assert list(device_names()) == NAMES
+
+
+def test_a_device_is_found_by_its_name_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_device_config(Path("orin-nano-4gb")) == load_device_config(DEVICES / "orin-nano-4gb.yaml")
+    shutil.copy(DEVICES / "x86-dev.yaml", tmp_path / "orin-nano-4gb")
+    assert load_device_config(Path("orin-nano-4gb")).sm is None, "a file of that name comes first"
+
+
+@pytest.mark.parametrize("name", ["orin-nano", "x86-dev.yaml", "there/x86-dev"])
+def test_a_device_that_is_not_there_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=name):
+        load_device_config(Path(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_device_file_is_valid_and_sane(name: str) -> None:
-    device = load_device_config(CONFIGS / f"{name}.yaml")
+    device = load_device_config(DEVICES / f"{name}.yaml")
     memory = device.memory
     assert memory.headroom == pytest.approx(0.2)
     assert memory.system_mib < memory.total_mib
@@ -38,7 +52,7 @@ def test_a_shipped_device_file_is_valid_and_sane(name: str) -> None:
 
 def test_more_memory_promised_than_there_is_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "d.yaml"
-    text = (CONFIGS / "orin-nano-4gb.yaml").read_text()
+    text = (DEVICES / "orin-nano-4gb.yaml").read_text()
     path.write_text(text.replace("application_budget_mib: 1800", "application_budget_mib: 3000"))
     with pytest.raises(ConfigError, match="expected at most the total of 3400 MiB"):
         load_device_config(path)
@@ -55,7 +69,7 @@ def test_more_memory_promised_than_there_is_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, expected: str) -> None:
-    text = (CONFIGS / "orin-nano-4gb.yaml").read_text()
+    text = (DEVICES / "orin-nano-4gb.yaml").read_text()
     assert old in text
     (tmp_path / "d.yaml").write_text(text.replace(old, new))
     with pytest.raises(ConfigError, match=expected):
@@ -64,7 +78,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, ex
 
 def test_a_measured_value_takes_the_place_of_its_line_and_of_what_was_said_of_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "d.yaml"
-    text = (CONFIGS / "orin-nano-4gb.yaml").read_text()
+    text = (DEVICES / "orin-nano-4gb.yaml").read_text()
     path.write_text(text)
     path.chmod(0o640)
     write_measured(path, {"runtime_overhead_mib": 712, "camera_mib": 41}, "measured today")
@@ -83,7 +97,7 @@ def test_a_measured_value_takes_the_place_of_its_line_and_of_what_was_said_of_th
 @pytest.mark.parametrize("name", NAMES)
 def test_every_shipped_file_can_be_written_to(name: str, tmp_path: Path) -> None:
     path = tmp_path / "d.yaml"
-    path.write_bytes((CONFIGS / f"{name}.yaml").read_bytes().replace(b"\n", b"\r\n"))
+    path.write_bytes((DEVICES / f"{name}.yaml").read_bytes().replace(b"\n", b"\r\n"))
     write_measured(path, {"runtime_overhead_mib": 1, "camera_mib": 2}, "n")
     assert load_device_config(path).memory.camera_mib == 2
     assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n")
@@ -103,9 +117,9 @@ def test_every_shipped_file_can_be_written_to(name: str, tmp_path: Path) -> None
 def test_a_file_is_changed_rightly_or_not_at_all(tmp_path: Path, old: str, new: str, value: int, said: str) -> None:
     path = tmp_path / "d.yaml"
     text = (
-        (CONFIGS / "orin-nano-4gb.yaml").read_text().replace(old, new)
+        (DEVICES / "orin-nano-4gb.yaml").read_text().replace(old, new)
         if old
-        else (CONFIGS / "orin-nano-4gb.yaml").read_text()
+        else (DEVICES / "orin-nano-4gb.yaml").read_text()
     )
     path.write_text(text)
     if not said:
@@ -119,7 +133,7 @@ def test_a_file_is_changed_rightly_or_not_at_all(tmp_path: Path, old: str, new: 
 
 def test_a_file_in_one_line_is_left_to_a_person(tmp_path: Path) -> None:
     path = tmp_path / "d.yaml"
-    text = (CONFIGS / "x86-dev.yaml").read_text()
+    text = (DEVICES / "x86-dev.yaml").read_text()
     head, rest = text.split("memory:\n")
     block = [line.split("#")[0].strip() for line in rest.splitlines() if line.startswith("  ")]
     tail = [line for line in rest.splitlines() if not line.startswith("  ")]

@@ -123,6 +123,7 @@ def test_the_page_is_self_contained_and_shows_errors_first(truth: Truth, tmp_pat
     text = page(judged, figures_from(judged, truth), (tmp_path, tmp_path, "b1"))
     assert text.index("silent errors") < text.index("Accepted and right")
     assert text.count("data:image/jpeg;base64,") == 2
+    assert "stranger than 0 % of the clip" in text
     assert "http" not in text
     assert "<sku-2>" not in text
     assert "&lt;sku-2&gt;" in text
