@@ -150,7 +150,7 @@ class Daemon:
             done = self._in_flight.popleft()
             rows, (tracker, number) = done.rows.result(), done.place
             decisions = self._pipeline.judge(done.batch, rows)
-            tracks = tracker.follow(number, done.regions, rows)
+            tracks = tracker.follow(number, done.regions, rows, done.frame.opening)
             for region, track, decision in zip(done.regions, tracks, decisions, strict=True):
                 self._outgoing.decision(done.frame, (region, track), track.agree(decision), self._clock_ns())
 

@@ -61,7 +61,7 @@ class Channel:
         """Close this end; the other side sees the end of file."""
         self._socket.close()
 
-    def send(self, kind: str, descriptor: int = -1, **fields: str | int | bool) -> None:
+    def send(self, kind: str, descriptor: int = -1, **fields: str | int | bool | list[int]) -> None:
         """Send a message, and `descriptor` with it. Raises Gone when the other side is gone or reads nothing."""
         packet = json.dumps({"kind": kind, **fields}).encode()
         descriptors = [descriptor] if descriptor >= 0 else []

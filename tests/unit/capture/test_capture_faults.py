@@ -103,7 +103,7 @@ def test_a_process_that_hangs_inside_the_lock_is_stalled_and_killed(started: Sta
         "ring = Ring.create(2, 12)\n"
         "channel = Channel(socket.socket(fileno=int(sys.argv[1])))\n"
         "channel.send('ring', descriptor=ring.descriptor)\n"
-        "ring.publish(0, 2, 2, Stamp(1, 1), 1000)\n"
+        "ring.publish(0, 2, 2, Stamp(time.monotonic_ns(), 1), 1000)\n"
         "while not ring._states[0] == 2: time.sleep(0.001)\n"
         "fcntl.lockf(ring.descriptor, fcntl.LOCK_EX, 1)\n"
         "time.sleep(600)\n"
