@@ -73,6 +73,7 @@ class ProcessCamera(Camera):
         self._next_number = 0
         self._dropped_before: Counter[DropReason] = Counter()  # by the reader, and in rings that are gone
         self._pictures: list[int] = []  # checksums of the last pictures of the opening before
+        self._count_drops()
         self._progress_ns = 0
         self._seen_number = 0
 
@@ -91,7 +92,7 @@ class ProcessCamera(Camera):
     def reopen(self) -> None:
         """Start the source again; frame numbers go on where they were.
 
-        Returns at once after a failure; a running process is first given up to 0.7 s to end.
+        Returns at once after a failure; a running process is first given up to 0.6 s to end.
         """
         if not self._entered:
             raise CaptureError(f"camera {self.camera_id}: not open; enter it with `with` first")
@@ -330,7 +331,10 @@ class ProcessCamera(Camera):
     def _stop(self) -> None:
         """End the process and let go of the rings; frames that are still lent stay readable."""
         if self._process is not None:
-            self._process.stop()
+            if self.state is CameraState.FAILED:
+                self._process.discard()
+            else:
+                self._process.stop()
             self._process = None
             self._gone = True
         self._next_number = max([self._next_number, *(ring.next_number for ring in self._rings)])

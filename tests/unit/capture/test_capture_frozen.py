@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mjpeg_camera import mjpeg_camera, noisy
 
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.frozen import RECENT, Pictures, checksum
 from edge.capture.process import ProcessCamera
 from tests.unit.capture.conftest import WIDTH, grey_picture, read_all, read_frame
-from tests.unit.capture.mjpeg_camera import mjpeg_camera, noisy
 
 Start = Callable[..., ProcessCamera]
 SECOND_NS = 1_000_000_000
