@@ -121,7 +121,7 @@ class CameraConfig(_Config, frozen=True):
     when_full: Annotated[str, Meta(pattern="^(auto|drop_oldest|drop_newest|wait)$")] = "auto"
     max_age_ms: Milliseconds = 1_000
     open_timeout_ms: Milliseconds = 10_000
-    read_timeout_ms: Milliseconds = 2_000
+    read_timeout_ms: Milliseconds = 1_800
     frozen_after_ms: Milliseconds = 1_500
 
 

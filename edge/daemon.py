@@ -3,6 +3,7 @@
 Invariants
 - No call in the loop blocks longer than TICK_MS, except the wait for the engine.
 - A file is decided on to its last frame; a live camera that fails is reopened with backoff while the others go on.
+- Of each camera that has a frame one is taken in turn, so a busy camera takes none from the others.
 - Every decision takes a number (`seq`); one that could not be sent is counted and leaves a gap that everybody sees.
 - A full disk ends the recording, never the deciding.
 """
