@@ -19,8 +19,8 @@ def noisy(number: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
 
 
 @contextmanager
-def mjpeg_camera(picture: Callable[[int], np.ndarray]) -> Iterator[str]:
-    """Yield the URL of a camera whose n-th picture since its start is `picture(n)`; it serves one viewer."""
+def mjpeg_camera(picture: Callable[[int], np.ndarray], port: int = 0) -> Iterator[str]:
+    """Yield the URL of a camera whose n-th picture since its start is `picture(n)`; leaving it pulls the plug."""
     counter = iter(range(1 << 40))
     closing = threading.Event()
 
@@ -38,7 +38,7 @@ def mjpeg_camera(picture: Callable[[int], np.ndarray]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stream) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Stream) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

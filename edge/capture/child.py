@@ -38,7 +38,7 @@ __all__ = ["main"]
 _PR_SET_PDEATHSIG = 1
 _LOCK_WAIT_MS = 1_000  # a parent that is stopped for longer inside the lock is a reason to end
 _MAX_TEXT = 500  # characters of a text for the parent
-_MAX_SKIPS_TOLD = 8  # per pass; the rest is told by the sum at the end
+_MAX_SKIPS_TOLD = 8  # per pass of a file; the rest is told by the sum at its end, which a live source has not
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,7 +117,7 @@ class _Feed:
             stamp = Stamp(time.monotonic_ns(), time.time_ns())
             if self._deliver(source, stamp):
                 frames += 1
-            elif self._skips_told < _MAX_SKIPS_TOLD:
+            elif self._address.is_live or self._skips_told < _MAX_SKIPS_TOLD:
                 self._skips_told += 1
                 self._warn(f"{self._address.target}: {source.place(index)} is unreadable, skipped")
             index += 1

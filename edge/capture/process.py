@@ -276,7 +276,7 @@ class ProcessCamera(Camera):
             self._outcome = _Outcome(CaptureReason.ENDED, "the source ended the stream")
         elif message.kind == "ended":
             self._outcome = _Outcome(None, "all frames were read")
-        if message.kind != "nudge":
+        if message.kind != "nudge" and not (self.is_live and message.kind == "warning"):  # damage is no progress
             self._progress_ns = time.monotonic_ns()
 
     def _bury(self, epitaph: str) -> None:
