@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from edge.capture.address import parse_source
 from edge.capture.camera import Camera, CameraState
 from edge.capture.channel import Gone, Message
-from edge.capture.drops import DropPolicy, DropReason, policy_of
+from edge.capture.drops import RING_REASONS, DropPolicy, DropReason, policy_of
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.ring import Busy, Ring, Taken
 from edge.capture.spawn import COMMAND, CaptureProcess
@@ -72,6 +72,7 @@ class ProcessCamera(Camera):
         self._gone = True  # the process ended or was killed; its channel stays open until that is told
         self._next_number = 0
         self._dropped_before: Counter[DropReason] = Counter()  # by the reader, and in rings that are gone
+        self._ring_drops: list[tuple[int, ...]] = []  # as `drops` tells them
         self._pictures: list[int] = []  # checksums of the last pictures of the opening before
         self._count_drops()
         self._progress_ns = 0
@@ -250,7 +251,10 @@ class ProcessCamera(Camera):
 
     def _hear(self) -> None:
         """Read what the process said and counted."""
-        self._count_drops()
+        drops = [ring.drops for ring in self._rings]
+        if drops != self._ring_drops:
+            self._ring_drops = drops
+            self._count_drops()
         for _ in range(_MAX_MESSAGES):
             if self._process is None or self._gone:
                 return
@@ -319,12 +323,12 @@ class ProcessCamera(Camera):
     def _count_drops(self) -> None:
         counts = self._dropped_before.copy()
         for ring in self._rings:
-            counts.update(ring.drops)
+            counts.update(_by_reason(ring))
         self.drops = {reason.value: counts[reason] for reason in DropReason}
 
     def _retire(self, ring: Ring) -> None:
         self._rings.remove(ring)
-        self._dropped_before.update(ring.drops)
+        self._dropped_before.update(_by_reason(ring))
         self._pictures = ring.pictures
         ring.close()
 
@@ -345,3 +349,7 @@ class ProcessCamera(Camera):
         known = self.delivered + self._dropped_before.total()
         self._dropped_before[DropReason.UNREAD] += self._next_number - known  # every frame is accounted for
         self._count_drops()
+
+
+def _by_reason(ring: Ring) -> dict[DropReason, int]:
+    return dict(zip(RING_REASONS, ring.drops, strict=True))

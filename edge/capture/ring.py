@@ -99,6 +99,7 @@ class Ring:
         self.descriptor = descriptor
         self.slot_bytes = slot_bytes
         self._header = header
+        self._drops = header["drops"]
         self._slots = np.frombuffer(memory, _SLOT, slots, offset=_HEADER.itemsize)
         self._states = self._slots["state"]
         self._numbers = self._slots["number"]
@@ -149,9 +150,9 @@ class Ring:
         )
 
     @property
-    def drops(self) -> dict[DropReason, int]:
-        """How many frames of the source passed by this ring without ever being lent to the reader, and why."""
-        return dict(zip(RING_REASONS, self._header["drops"].tolist(), strict=True))
+    def drops(self) -> tuple[int, ...]:
+        """How many frames of the source passed by this ring without ever being lent, for each of RING_REASONS."""
+        return tuple(self._drops.tolist())
 
     @property
     def pictures(self) -> list[int]:
@@ -243,7 +244,7 @@ class Ring:
             return waits
 
     def _count(self, reason: DropReason) -> None:
-        self._header["drops"][RING_REASONS.index(reason)] += 1
+        self._drops[RING_REASONS.index(reason)] += 1
 
     def _oldest_ready(self) -> int | None:
         ready = np.flatnonzero(self._states == _READY)
