@@ -5,7 +5,7 @@ one side is the end of file of the other. A message is one JSON object with a `k
 "look at the ring again". Nothing here blocks without a limit but `wait`, which ends when the other side dies.
 
     parent -> child   open (what to open), nudge (a slot was given back)
-    child -> parent   ring (here is the memory), nudge (a frame is ready), warning, ended, failed
+    child -> parent   ring (here is the memory), nudge (a frame is ready), pausing, warning, ended, failed
 """
 
 from __future__ import annotations

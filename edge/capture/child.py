@@ -108,7 +108,7 @@ class _Feed:
         while True:
             _end_with_parent(self._channel)
             if self._realtime:
-                _pause_until(due_ns)
+                self._pause_until(due_ns)
                 due_ns = max(due_ns, time.monotonic_ns()) + round(source.interval_ms() * 1_000_000)
             began_ns = time.monotonic_ns()
             if not source.grab():
@@ -193,6 +193,13 @@ class _Feed:
         if self._address.is_live and waited_ms >= self._read_timeout_ms * 0.9:
             raise SourceFailure(CaptureReason.STALLED, f"no frame for {waited_ms} ms")
 
+    def _pause_until(self, moment_ns: int) -> None:
+        """Sleep: a clip in real time has nothing else to do. Between slow frames it says that it does not hang."""
+        while (left_ns := moment_ns - time.monotonic_ns()) > 0:
+            time.sleep(min(left_ns / 1_000_000_000, self._read_timeout_ms / 3_000))
+            if time.monotonic_ns() < moment_ns:
+                self._channel.send("pausing")
+
     def _warn(self, text: str) -> None:
         self._channel.send("warning", text=text[:_MAX_TEXT])
 
@@ -208,13 +215,6 @@ def _order(channel: Channel) -> Message:
         if message is not None and message.kind == "open":
             return message
         channel.wait()
-
-
-def _pause_until(moment_ns: int) -> None:
-    """Sleep: a clip in real time has nothing else to do, and the kernel ends this process with its parent."""
-    left_ns = moment_ns - time.monotonic_ns()
-    if left_ns > 0:
-        time.sleep(left_ns / 1_000_000_000)
 
 
 def _end_with_parent(channel: Channel) -> None:

@@ -16,7 +16,8 @@ import zmq
 from mjpeg_camera import mjpeg_camera
 
 from edge import messages
-from tests.integration.test_daemon import command
+from edge.replay.record import read_frame_lines
+from tests.integration.test_daemon import command, run
 
 LIVE = 12  # pictures before the sensor stops
 
@@ -100,6 +101,25 @@ def test_no_decision_is_made_from_a_frozen_camera_and_it_comes_back(
     assert {message.track for message in again} == {frozen[-1].track}, "the same thing is not charged for twice"
     assert [message.looks for message in again] == [1, 2, 3], "looks from before do not count"
     assert [message.route for message in again] == ["verify", "verify", "accept"]
+
+
+def test_a_recording_with_a_reopening_in_it_replays_to_the_same_decisions(
+    cart: Callable[..., Path], subscriber: zmq.Socket, tmp_path: Path
+) -> None:
+    sensor = Sensor()
+    recording = tmp_path / "recording"
+    with mjpeg_camera(sensor.picture) as url:
+        config = cart(f"id: basket, source: '{url}', frozen_after_ms: 300")
+        with running(config, "--record", recording):
+            for message in heard(subscriber):
+                if isinstance(message, messages.HealthMessage) and message.cameras[0].failures:
+                    sensor.free = True
+                if sensor.free and _is_about(message, "basket") and message.looks == 4:
+                    break
+    assert {line.opening for line in read_frame_lines(recording)} > {0}
+    done = run("replay", recording)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 differ" in done.stdout
 
 
 def _is_about(message: messages.Message, camera_id: str) -> bool:

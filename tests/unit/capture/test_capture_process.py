@@ -292,6 +292,13 @@ def test_realtime_delivers_a_clip_no_faster_than_it_was_recorded(started: Start,
     assert camera.dropped == 0
 
 
+def test_a_clip_of_few_frames_a_second_is_not_stalled_in_real_time(started: Start, tmp_path: Path) -> None:
+    camera = started(write_clip(tmp_path / "slow.avi", frames=3, rate=1), realtime=True, read_timeout_ms=300)
+    with pytest.raises(EOFError):
+        read_all(camera)
+    assert camera.delivered == 3
+
+
 def test_drop_newest_keeps_what_lies_in_the_ring(started: Start) -> None:
     camera = started("synthetic: 64x48", ring_slots=3, when_full="drop_newest", max_age_ms=600_000)
     first = read_frame(camera)
