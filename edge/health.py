@@ -89,6 +89,7 @@ class Health:
                     reopened=camera.reopened,
                     drops=drops,
                     failures=dict(camera.failures),
+                    fault=camera.fault,
                 )
                 for camera, drops in ((camera, dict(camera.drops)) for camera in cameras)
             ),

@@ -116,7 +116,8 @@ class CameraHealth(_Message, frozen=True):
     """One camera since the start: its state, what it delivered, what it dropped and how often it failed.
 
     `dropped` is the sum of `drops`, which says why: newer_frame, no_slot, repeated, too_old, unread. `failures` counts
-    by reason (stalled, frozen, process_died, timeout, not_found, permission, codec, auth, ended).
+    by reason (stalled, frozen, process_died, timeout, not_found, permission, codec, auth, ended); `fault` is the last
+    of these until frames come again.
     """
 
     id: str
@@ -126,6 +127,7 @@ class CameraHealth(_Message, frozen=True):
     reopened: int
     drops: dict[str, int] = {}
     failures: dict[str, int] = {}
+    fault: str = ""
 
 
 class OutboxHealth(_Message, frozen=True):

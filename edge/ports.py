@@ -44,7 +44,8 @@ class _Resource(ABC):  # noqa: B024  # its subclasses, the ports, have the abstr
 class FrameSource(_Resource):
     """One camera, file or folder. `read` never blocks longer than it is told to.
 
-    `state` is opening, running, ended or failed; the counters only grow. `drops` and `failures` count by reason and are
+    `state` is opening, running, ended or failed; `fault` is why it last failed, empty once frames come again; the
+    counters only grow. `drops` and `failures` count by reason and are
     replaced, never changed, so that another thread may read them. `fileno()` becomes readable when a frame may
     be waiting, so that one thread can wait on many cameras.
     """
@@ -55,6 +56,7 @@ class FrameSource(_Resource):
     delivered: int = 0
     drops: Mapping[str, int] = MappingProxyType({})
     failures: Mapping[str, int] = MappingProxyType({})
+    fault: str = ""
     reopened: int = 0
     warnings: int = 0
 

@@ -195,6 +195,7 @@ class ProcessCamera(Camera):
             if self.state not in _TOLD and self._outcome.reason is not None:
                 reason = self._outcome.reason.value
                 self.failures = {**self.failures, reason: self.failures.get(reason, 0) + 1}
+                self.fault = reason
             self.state = CameraState.ENDED if self._outcome.reason is None else CameraState.FAILED
             if self._process is not None:
                 self._process.channel.close()
@@ -226,7 +227,7 @@ class ProcessCamera(Camera):
 
     def _lend(self, taken: Taken) -> Frame:
         self._lent[taken.number] = (self._rings[0], taken.slot)
-        self.state = CameraState.RUNNING
+        self.state, self.fault = CameraState.RUNNING, ""
         self.delivered += 1
         self.last_taken_ns = self._progress_ns = time.monotonic_ns()
         stamp = taken.stamp

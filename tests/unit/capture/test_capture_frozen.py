@@ -43,7 +43,7 @@ def test_a_frozen_camera_fails_by_name_and_none_of_its_repeats_is_handed_out(sta
     assert len(seen) > 1
     assert len(set(seen)) == len(seen)
     assert camera.drops["repeated"] > 5
-    assert camera.failures == {"frozen": 1}
+    assert (camera.failures, camera.fault) == ({"frozen": 1}, "frozen")
     with pytest.raises(CaptureFailure):
         camera.read(0)
     assert camera.failures == {"frozen": 1}, "what is told again is not counted again"
@@ -67,7 +67,7 @@ def test_a_camera_that_is_still_frozen_when_opened_again_gives_nothing_until_it_
         frame = read_frame(camera)
         assert checksum(frame.image) not in before
         assert frame.opening == camera.reopened == 2
-        assert camera.failures == {"frozen": 2}
+        assert (camera.failures, camera.fault) == ({"frozen": 2}, "")
         camera._close()
     assert camera.delivered + camera.dropped == camera._next_number
 
