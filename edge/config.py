@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -97,9 +97,15 @@ class CameraConfig(_Config, frozen=True):
     """One camera, file or folder.
 
     `source`: a device (/dev/video0 or 0), a video file, a folder of pictures, an rtsp:// or http(s):// URL, a GStreamer
-    pipeline behind `gst: `, or `synthetic: WxH [COUNT]` for tests. Files and folders are never dropped from; a live
-    source drops its oldest frame and counts it. `loop` starts a file or folder again at its end; `realtime` delivers a
-    video file at its own frame rate, as a camera would, instead of as fast as it is decided on.
+    pipeline behind `gst: `, or `synthetic: WxH [COUNT]` for tests. `loop` starts a file or folder again at its end;
+    `realtime` delivers a video file at its own frame rate, as a camera would, instead of as fast as it is decided on.
+
+    `when_full` says what gives way when frames come faster than they are decided on: `drop_oldest` (live sources by
+    themselves), `drop_newest`, or `wait` (files and folders by themselves, which are decided on to the last frame). A
+    frame of a source that does not wait is never decided on when it is older than `max_age_ms` as its turn comes. A
+    live camera that gives no frame for `read_timeout_ms`, or only pictures it gave before for `frozen_after_ms`, is
+    opened again; a repeated picture is never decided on. Raise `frozen_after_ms` for a stream whose encoder repeats
+    the picture of a still scene.
 
     `looks` is how many looks at a thing are needed before one can be accepted; at least half of them must agree. 1 is
     for pictures that are each about another thing, such as a folder of photos: each is held to the certificate alone.
@@ -112,8 +118,11 @@ class CameraConfig(_Config, frozen=True):
     locate: Locate = FullFrame()
     looks: Annotated[int, Meta(ge=1, le=32)] = LOOKS
     ring_slots: Annotated[int, Meta(ge=2, le=64)] = 4
+    when_full: Annotated[str, Meta(pattern="^(auto|drop_oldest|drop_newest|wait)$")] = "auto"
+    max_age_ms: Milliseconds = 1_000
     open_timeout_ms: Milliseconds = 10_000
-    read_timeout_ms: Milliseconds = 5_000
+    read_timeout_ms: Milliseconds = 1_800
+    frozen_after_ms: Milliseconds = 1_500
 
 
 class PublishConfig(_Config, frozen=True):
@@ -174,7 +183,15 @@ class DaemonConfig(_Config, frozen=True):
     engine: EngineConfig = EngineConfig()
 
 
-def load_daemon_config(path: Path, understand: Callable[[str], object] | None = None) -> DaemonConfig:
+class Understood(Protocol):
+    """What the configuration asks of a source that was understood."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether time goes on without us."""
+
+
+def load_daemon_config(path: Path, understand: Callable[[str], Understood] | None = None) -> DaemonConfig:
     """Read and check a daemon configuration; raises ConfigError with file, line and key.
 
     `understand` is called with every `source` and raises InputError for one that no camera can be
@@ -188,15 +205,17 @@ def json_schema() -> dict[str, Any]:
     return msgspec.json.schema(DaemonConfig)
 
 
-def _faults(config: DaemonConfig, understand: Callable[[str], object] | None) -> Iterator[yaml_file.Fault]:
+def _faults(config: DaemonConfig, understand: Callable[[str], Understood] | None) -> Iterator[yaml_file.Fault]:
     """Yield what the types cannot say."""
     yield from _twice("cameras", [camera.id for camera in config.cameras])
     for number, camera in enumerate(config.cameras):
         if understand is not None:
             try:
-                understand(camera.source)
+                address = understand(camera.source)
             except InputError as error:
                 yield f"cameras[{number}].source", str(error)
+            else:
+                yield from _full_faults(f"cameras[{number}].when_full", camera, address.is_live)
         yield from _locate_faults(f"cameras[{number}].locate", camera.locate)
     yield from _port_faults("publish.decisions", config.publish.decisions, least=1)
     yield from _reach_faults("publish.decisions", config.publish.decisions, config.publish.insecure)
@@ -205,6 +224,14 @@ def _faults(config: DaemonConfig, understand: Callable[[str], object] | None) ->
         yield from _reach_faults("outbox.collector", config.outbox.collector, config.outbox.insecure)
     if config.metrics is not None:
         yield from _port_faults("metrics.listen", config.metrics.listen, least=0)
+
+
+def _full_faults(key: str, camera: CameraConfig, is_live: bool) -> Iterator[yaml_file.Fault]:
+    if is_live and camera.when_full == "wait":
+        yield key, "wait, but a live source does not: frames would grow old in its driver; expected drop_oldest"
+    if not is_live and not camera.realtime and camera.when_full.startswith("drop"):
+        found = f"{camera.when_full}, but a file is read as fast as it is decided on: most of it would be dropped"
+        yield key, f"{found}; expected wait, or `realtime: true` beside it"
 
 
 def _locate_faults(key: str, locate: Locate) -> Iterator[yaml_file.Fault]:

@@ -3,6 +3,7 @@
 Invariants
 - No call in the loop blocks longer than TICK_MS, except the wait for the engine.
 - A file is decided on to its last frame; a live camera that fails is reopened with backoff while the others go on.
+- Of each camera that has a frame one is taken in turn, so a busy camera takes none from the others.
 - Every decision takes a number (`seq`); one that could not be sent is counted and leaves a gap that everybody sees.
 - A full disk ends the recording, never the deciding.
 """
@@ -23,6 +24,7 @@ from edge import messages
 from edge.bundle import Bundle
 from edge.capture.backoff import Backoff
 from edge.capture.camera import Camera, CameraState
+from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.waiting import wait_any
 from edge.errors import CaptureError, PublishError
 from edge.health import Health
@@ -41,6 +43,7 @@ IN_FLIGHT = 2  # one in the engine, one ready for it
 NO_IMAGE: Image = np.empty((0, 0, 3), np.uint8)
 HEARTBEAT_NS = 1_000_000_000
 MOST_WARNINGS = 100  # of one camera in the log; edge_camera_warnings_total goes on counting
+FROZEN_CAP_MS = 4_000  # a covered lens may give one black picture: it must not stay blind for long once it is free
 EPOCH_1970 = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 log = logging.getLogger("edge.daemon")
@@ -150,7 +153,7 @@ class Daemon:
             done = self._in_flight.popleft()
             rows, (tracker, number) = done.rows.result(), done.place
             decisions = self._pipeline.judge(done.batch, rows)
-            tracks = tracker.follow(number, done.regions, rows)
+            tracks = tracker.follow(number, done.regions, rows, done.frame.opening)
             for region, track, decision in zip(done.regions, tracks, decisions, strict=True):
                 self._outgoing.decision(done.frame, (region, track), track.agree(decision), self._clock_ns())
 
@@ -164,7 +167,8 @@ class Daemon:
         except CaptureError as error:
             stream.ended = not camera.is_live
             stream.error = error if stream.ended else None
-            wait_ms = stream.backoff.failed(self._clock_ns())
+            frozen = isinstance(error, CaptureFailure) and error.reason is CaptureReason.FROZEN
+            wait_ms = stream.backoff.failed(self._clock_ns(), FROZEN_CAP_MS if frozen else None)
             log.warning("%s; %s", error, "given up" if stream.ended else f"opened again in {wait_ms} ms")
         else:
             if frame is not None:

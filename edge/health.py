@@ -85,10 +85,13 @@ class Health:
                     id=camera.camera_id,
                     state=camera.state,
                     frames=camera.delivered,
-                    dropped=camera.dropped,
+                    dropped=sum(drops.values()),
                     reopened=camera.reopened,
+                    drops=drops,
+                    failures=dict(camera.failures),
+                    fault=camera.fault,
                 )
-                for camera in cameras
+                for camera, drops in ((camera, dict(camera.drops)) for camera in cameras)
             ),
             degraded=self.degraded,
             outbox=self._outbox(),

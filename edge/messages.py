@@ -83,7 +83,7 @@ class DecisionMessage(_Message, frozen=True, tag_field="type", tag="decision"):
     """One decision about one region of one frame. `confidence` in [0, 1]; `ood_score` higher is stranger.
 
     `track` numbers what lies in one place, per camera and epoch: a thing is charged for once, by its first `accept`.
-    `looks` are the looks at it so far, this one counted.
+    `looks` are the looks at it since its camera was last opened, this one counted.
     `degraded`: it was made by an engine that stands in for the bundle's; the heartbeat says why.
     """
 
@@ -113,13 +113,21 @@ class DecisionMessage(_Message, frozen=True, tag_field="type", tag="decision"):
 
 
 class CameraHealth(_Message, frozen=True):
-    """One camera since the start: its state, and what it delivered and dropped."""
+    """One camera since the start: its state, what it delivered, what it dropped and how often it failed.
+
+    `dropped` is the sum of `drops`, which says why: newer_frame, no_slot, repeated, too_old, unread. `failures` counts
+    by reason (stalled, frozen, process_died, timeout, not_found, permission, codec, auth, ended); `fault` is the last
+    of these until frames come again.
+    """
 
     id: str
     state: str
     frames: int
     dropped: int
     reopened: int
+    drops: dict[str, int] = {}
+    failures: dict[str, int] = {}
+    fault: str = ""
 
 
 class OutboxHealth(_Message, frozen=True):

@@ -106,14 +106,19 @@ class _HealthCollector(Collector):
 
     def _per_camera(self) -> Iterator[Metric]:
         frames = CounterMetricFamily("edge_frames", "Frames delivered by the camera", labels=["camera"])
-        drops = CounterMetricFamily("edge_frames_dropped", "Frames dropped before the decision", labels=["camera"])
+        why = ["camera", "reason"]
+        drops = CounterMetricFamily("edge_frames_dropped", "Frames dropped before the decision", labels=why)
+        failures = CounterMetricFamily("edge_camera_failures", "Times the camera failed", labels=why)
         reopened = CounterMetricFamily("edge_camera_reopened", "Times the camera was reopened", labels=["camera"])
         warnings = CounterMetricFamily("edge_camera_warnings", "Pictures or files found damaged", labels=["camera"])
         running = GaugeMetricFamily("edge_camera_running", "1 while the camera delivers", labels=["camera"])
         for camera in self._cameras:
             frames.add_metric([camera.camera_id], camera.delivered)
-            drops.add_metric([camera.camera_id], camera.dropped)
+            for reason, count in camera.drops.items():
+                drops.add_metric([camera.camera_id, reason], count)
+            for reason, count in camera.failures.items():
+                failures.add_metric([camera.camera_id, reason], count)
             reopened.add_metric([camera.camera_id], camera.reopened)
             warnings.add_metric([camera.camera_id], camera.warnings)
             running.add_metric([camera.camera_id], float(camera.state == "running"))
-        yield from (frames, drops, reopened, warnings, running)
+        yield from (frames, drops, failures, reopened, warnings, running)

@@ -8,7 +8,8 @@ acquires; nothing touches a GPU, a camera or a socket before `__enter__`. These 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import TypeVar
 
 import numpy as np
@@ -43,7 +44,9 @@ class _Resource(ABC):  # noqa: B024  # its subclasses, the ports, have the abstr
 class FrameSource(_Resource):
     """One camera, file or folder. `read` never blocks longer than it is told to.
 
-    `state` is opening, running, ended or failed; the counters only grow. `fileno()` becomes readable when a frame may
+    `state` is opening, running, ended or failed; `fault` is why it last failed, empty once frames come again; the
+    counters only grow. `drops` and `failures` count by reason and are
+    replaced, never changed, so that another thread may read them. `fileno()` becomes readable when a frame may
     be waiting, so that one thread can wait on many cameras.
     """
 
@@ -51,9 +54,16 @@ class FrameSource(_Resource):
     is_live: bool = False
     state: str = "opening"
     delivered: int = 0
-    dropped: int = 0
+    drops: Mapping[str, int] = MappingProxyType({})
+    failures: Mapping[str, int] = MappingProxyType({})
+    fault: str = ""
     reopened: int = 0
     warnings: int = 0
+
+    @property
+    def dropped(self) -> int:
+        """How many frames were never handed out, for whatever reason."""
+        return sum(self.drops.values())
 
     def read(self, timeout_ms: int) -> Frame | None:
         """Return the next frame, or None when none came within `timeout_ms`.

@@ -7,6 +7,8 @@ chance would be enough to charge for it wrongly. So a look is accepted only whil
   Bochinski, Eiselein, Sikora 2017), if the two resemble each other: intersection over union of at least SAME_PLACE and
   cosine of the embeddings of at least SAME_THING. Other looks begin a track, so a hand or the next product in the same
   place is not what was there before. A track without a look for GONE frames of its camera is over.
+- When a camera was opened again nobody knows what happened meanwhile: its tracks go on, so that a thing which still
+  lies there is not charged for twice, but their looks begin anew.
 - ACCEPT stays ACCEPT only where the track has had `looks` looks, and at least half of its last WINDOW looks were
   accepted as the same product. Otherwise it becomes VERIFY and the reason says which of the two is missing. Every other
   route passes unchanged: nothing is accepted that the look alone would not be.
@@ -51,6 +53,11 @@ class Track:
         self._needed = needed
         self._accepted: deque[str | None] = deque(maxlen=WINDOW)  # the product as which each look was accepted
 
+    def forget_looks(self) -> None:
+        """Begin anew: what was seen so far says nothing about what comes."""
+        self.looks = 0
+        self._accepted.clear()
+
     def agree(self, decision: Decision) -> Decision:
         """Count one look, in the order of frames, and return what it may be."""
         self.looks += 1
@@ -76,6 +83,7 @@ class Tracker:
     def __init__(self, looks: int) -> None:
         self._looks = looks
         self._frame = 0
+        self._opening = 0
         self._begun = 0
         self._tracks: list[Track] = []
         self._seen: list[int] = []  # the frame of each track's last look
@@ -87,16 +95,20 @@ class Tracker:
         self._frame += 1
         return self._frame
 
-    def follow(self, frame: int, regions: Sequence[Region], rows: EngineRows) -> tuple[Track, ...]:
+    def follow(self, frame: int, regions: Sequence[Region], rows: EngineRows, opening: int = 0) -> tuple[Track, ...]:
         """Return the track of each of N looks in `frame`, with their (N, D + 1) rows of the engine.
 
-        Frames come in order; the looks of one frame may come in several calls.
+        Frames come in order; the looks of one frame may come in several calls. `opening` is that of the frame.
         """
         if self._looks == 1:
             return tuple(self._new() for _ in regions)
         boxes = np.array([_corners(region) for region in regions], np.int64).reshape(-1, 4)
         embeddings, _ = split_rows(rows)
         self._forget(frame)
+        if opening != self._opening:
+            self._opening = opening
+            for track in self._tracks:
+                track.forget_looks()
         continued = _pairs(self._likeness(frame, boxes, embeddings))
         found = [self._tracks[continued[look]] if look in continued else self._new() for look in range(len(regions))]
         others = [track for track in range(len(self._tracks)) if track not in continued.values()]

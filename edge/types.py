@@ -54,7 +54,7 @@ class Frame:
 
     `number` counts the frames of the camera from 0; a gap is a dropped frame. `captured_ns` is CLOCK_MONOTONIC, for
     intervals; `captured_wall_ns` is UTC since 1970, for people. `image` may lie in a ring that the owner reuses: it is
-    valid until the frame is released.
+    valid until the frame is released. `opening` counts how often the camera had been opened again before.
     """
 
     camera_id: str
@@ -62,6 +62,7 @@ class Frame:
     image: Image
     captured_ns: int
     captured_wall_ns: int
+    opening: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,9 @@ def measurable(config: DaemonConfig, endpoint: str) -> DaemonConfig:
 
     Metrics go to a port that is free, so that a running daemon is not disturbed.
     """
+    endless = {"loop": True, "realtime": False, "when_full": "auto"}
     cameras = tuple(
-        camera if parse_source(camera.source).is_live else msgspec.structs.replace(camera, loop=True, realtime=False)
+        camera if parse_source(camera.source).is_live else msgspec.structs.replace(camera, **endless)
         for camera in config.cameras
     )
     return msgspec.structs.replace(

@@ -26,9 +26,13 @@ class Backoff:
         self._cap_ms = cap_ms
         self._due_ns = 0
 
-    def failed(self, now_ns: int) -> int:
-        """Note a failure at `now_ns` and return how many milliseconds from then the next attempt is due."""
-        whole_ms = min(self._cap_ms, self._base_ms * 2 ** min(self.failures, _MAX_DOUBLINGS))
+    def failed(self, now_ns: int, cap_ms: int | None = None) -> int:
+        """Note a failure at `now_ns` and return how many milliseconds from then the next attempt is due.
+
+        `cap_ms` is a lower cap for a kind of failure that should not be waited for long.
+        """
+        least_ms = self._cap_ms if cap_ms is None else min(cap_ms, self._cap_ms)
+        whole_ms = min(least_ms, self._base_ms * 2 ** min(self.failures, _MAX_DOUBLINGS))
         self.failures += 1
         delay_ms = int(whole_ms * self._random.uniform(0.5, 1.0))
         self._due_ns = now_ns + delay_ms * 1_000_000

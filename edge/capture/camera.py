@@ -22,7 +22,8 @@ class CameraState(str, Enum):
 class Camera(FrameSource):
     """A frame source with an account of itself. One thread uses it.
 
-    `delivered` frames were handed to the reader and `dropped` ones never will be; `reopened` counts calls of `reopen`.
+    `delivered` frames were handed to the reader and `dropped` ones never will be, for the reasons in `drops`;
+    `failures` counts by reason what `read` raised, `reopened` the calls of `reopen`.
     `warnings` counts what was wrong and survived (an unreadable picture, a truncated file), `recent_warnings` are the
     last few texts. `last_taken_ns` is when the last frame was read, CLOCK_MONOTONIC.
     """

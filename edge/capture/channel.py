@@ -5,7 +5,7 @@ one side is the end of file of the other. A message is one JSON object with a `k
 "look at the ring again". Nothing here blocks without a limit but `wait`, which ends when the other side dies.
 
     parent -> child   open (what to open), nudge (a slot was given back)
-    child -> parent   ring (here is the memory), nudge (a frame is ready), warning, ended, failed
+    child -> parent   ring (here is the memory), nudge (a frame is ready), pausing, warning, ended, failed
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Channel:
         """Close this end; the other side sees the end of file."""
         self._socket.close()
 
-    def send(self, kind: str, descriptor: int = -1, **fields: str | int | bool) -> None:
+    def send(self, kind: str, descriptor: int = -1, **fields: str | int | bool | list[int]) -> None:
         """Send a message, and `descriptor` with it. Raises Gone when the other side is gone or reads nothing."""
         packet = json.dumps({"kind": kind, **fields}).encode()
         descriptors = [descriptor] if descriptor >= 0 else []

@@ -4,7 +4,8 @@ It opens the source, decodes every frame into the ring and tells the parent what
 parent: the kernel kills it when the parent dies (PR_SET_PDEATHSIG), and the end of the channel ends it too. What to
 open comes over the channel, never on the command line, where every user of the machine could read a password.
 
-When the ring is full, a file waits for a slot and a live source gives up its oldest unread frame. When a picture does
+When the ring is full, `when_full` says who gives way (`edge.capture.drops`). A picture that a live camera gives again
+goes no further, and a camera that gives nothing else has failed (`edge.capture.frozen`). When a picture does
 not fit into the ring, a larger ring is announced: the parent reads the old one to its end first. Imports numpy and cv2
 and nothing else that is large.
 """
@@ -22,9 +23,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from edge.capture.address import Address, parse_source
+from edge.capture.address import Address, SourceKind, parse_source
 from edge.capture.channel import Channel, Gone, Message
+from edge.capture.drops import DropPolicy, DropReason
 from edge.capture.failure import CaptureReason, SourceFailure
+from edge.capture.frozen import Pictures
 from edge.capture.opening import Complaints, Source, open_source
 from edge.capture.ring import Ring, Stamp
 from edge.errors import ShelfedgeError
@@ -35,7 +38,7 @@ __all__ = ["main"]
 _PR_SET_PDEATHSIG = 1
 _LOCK_WAIT_MS = 1_000  # a parent that is stopped for longer inside the lock is a reason to end
 _MAX_TEXT = 500  # characters of a text for the parent
-_MAX_SKIPS_TOLD = 8  # per pass; the rest is told by the sum at the end
+_MAX_SKIPS_TOLD = 8  # per pass of a file; the rest is told by the sum at its end, which a live source has not
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             _Feed(channel, _order(channel), complaints).run()
         except SourceFailure as failure:
-            channel.send("failed", reason=failure.reason.value, text=failure.detail[:_MAX_TEXT])
+            _tell(channel, failure)
         except (ShelfedgeError, OSError, ValueError, cv2.error, MemoryError) as error:
             text = f"the capture process met {type(error).__name__}: {error}"
             channel.send("failed", reason=CaptureReason.PROCESS_DIED.value, text=text[:_MAX_TEXT])
@@ -71,17 +74,23 @@ class _Feed:
         self._open_timeout_ms = int(order.fields["open_timeout_ms"])
         self._read_timeout_ms = int(order.fields["read_timeout_ms"])
         self._first_number = int(order.fields["first_number"])
+        self._policy = DropPolicy(order.fields["when_full"])
+        self._pictures = Pictures(order.fields["pictures"], int(order.fields["frozen_after_ms"]))
+        self._can_freeze = self._address.is_live and self._address.kind is not SourceKind.SYNTHETIC
         self._ring: Ring | None = None
         self._shape = (0, 0)
         self._skips_told = 0
 
     def run(self) -> None:
-        """Go through the source once, or without end when it loops; raises SourceFailure and Gone."""
+        """Go through the source once, or without end when it loops; raises Gone, and SourceFailure from opening."""
         while True:
             source = open_source(self._address, self._open_timeout_ms, self._read_timeout_ms, self._complaints)
             try:
                 frames = self._pass(source)
                 complaint = source.complaint(frames)
+            except SourceFailure as failure:
+                _tell(self._channel, failure)  # before closing: a driver that stalls may hang there
+                return
             finally:
                 source.close()
             if complaint:
@@ -99,7 +108,7 @@ class _Feed:
         while True:
             _end_with_parent(self._channel)
             if self._realtime:
-                _pause_until(due_ns)
+                self._pause_until(due_ns)
                 due_ns = max(due_ns, time.monotonic_ns()) + round(source.interval_ms() * 1_000_000)
             began_ns = time.monotonic_ns()
             if not source.grab():
@@ -108,7 +117,7 @@ class _Feed:
             stamp = Stamp(time.monotonic_ns(), time.time_ns())
             if self._deliver(source, stamp):
                 frames += 1
-            elif self._skips_told < _MAX_SKIPS_TOLD:
+            elif self._address.is_live or self._skips_told < _MAX_SKIPS_TOLD:
                 self._skips_told += 1
                 self._warn(f"{self._address.target}: {source.place(index)} is unreadable, skipped")
             index += 1
@@ -124,15 +133,27 @@ class _Feed:
         assert self._ring is not None
         slot = self._claim(self._ring)
         if slot is None:
-            self._ring.skip(_LOCK_WAIT_MS)
+            self._ring.skip(DropReason.NO_SLOT, _LOCK_WAIT_MS)
             return True
         view = self._ring.pixels(slot, *self._shape)
         if image is None:
             image = source.retrieve(view)
             if image is None:
                 return False
-        self._publish(slot, view, image, stamp)
+        if not self._can_freeze or self._is_new(self._ring, image, stamp.captured_ns):
+            self._publish(slot, view, image, stamp)
         return True
+
+    def _is_new(self, ring: Ring, image: Image, captured_ns: int) -> bool:
+        """Whether a live camera shows something new; a repeat is counted, and too many raise SourceFailure."""
+        if not self._pictures.repeats(image, captured_ns):
+            ring.remember(self._pictures.recent)
+            return True
+        ring.skip(DropReason.REPEATED, _LOCK_WAIT_MS)
+        frozen_ms = self._pictures.frozen_ms(captured_ns)
+        if frozen_ms is not None:
+            raise SourceFailure(CaptureReason.FROZEN, f"no new picture for {frozen_ms} ms, the last ones came again")
+        return False
 
     def _publish(self, slot: int, view: Image, image: Image, stamp: Stamp) -> None:
         assert self._ring is not None
@@ -147,8 +168,8 @@ class _Feed:
 
     def _claim(self, ring: Ring) -> int | None:
         while True:
-            slot = ring.claim(self._address.is_live, _LOCK_WAIT_MS)
-            if slot is not None or self._address.is_live:
+            slot = ring.claim(self._policy, _LOCK_WAIT_MS)
+            if slot is not None or self._policy is not DropPolicy.WAIT:
                 return slot
             self._channel.wait()
             _end_with_parent(self._channel)
@@ -157,6 +178,7 @@ class _Feed:
         """Make a ring whose slots hold `image` and hand it to the parent; the one before gets no more frames."""
         number = self._first_number if self._ring is None else self._ring.next_number
         ring = Ring.create(self._slots, image.nbytes, number)
+        ring.remember(self._pictures.recent)
         self._channel.send("ring", descriptor=ring.descriptor)
         if self._ring is None:
             self._complaints.forget()
@@ -171,8 +193,19 @@ class _Feed:
         if self._address.is_live and waited_ms >= self._read_timeout_ms * 0.9:
             raise SourceFailure(CaptureReason.STALLED, f"no frame for {waited_ms} ms")
 
+    def _pause_until(self, moment_ns: int) -> None:
+        """Sleep: a clip in real time has nothing else to do. Between slow frames it says that it does not hang."""
+        while (left_ns := moment_ns - time.monotonic_ns()) > 0:
+            time.sleep(min(left_ns / 1_000_000_000, self._read_timeout_ms / 3_000))
+            if time.monotonic_ns() < moment_ns:
+                self._channel.send("pausing")
+
     def _warn(self, text: str) -> None:
         self._channel.send("warning", text=text[:_MAX_TEXT])
+
+
+def _tell(channel: Channel, failure: SourceFailure) -> None:
+    channel.send("failed", reason=failure.reason.value, text=failure.detail[:_MAX_TEXT])
 
 
 def _order(channel: Channel) -> Message:
@@ -182,13 +215,6 @@ def _order(channel: Channel) -> Message:
         if message is not None and message.kind == "open":
             return message
         channel.wait()
-
-
-def _pause_until(moment_ns: int) -> None:
-    """Sleep: a clip in real time has nothing else to do, and the kernel ends this process with its parent."""
-    left_ns = moment_ns - time.monotonic_ns()
-    if left_ns > 0:
-        time.sleep(left_ns / 1_000_000_000)
 
 
 def _end_with_parent(channel: Channel) -> None:

@@ -25,6 +25,7 @@ class CaptureReason(str, Enum):
     ENDED = "ended"  # a live source closed the stream
     PROCESS_DIED = "process_died"  # the capture process was killed or crashed
     STALLED = "stalled"  # it was running, and no frame came within read_timeout_ms
+    FROZEN = "frozen"  # a live camera gave the same pictures again for frozen_after_ms
 
 
 ADVICE = {
@@ -36,6 +37,7 @@ ADVICE = {
     CaptureReason.ENDED: "check the camera; it is reopened",
     CaptureReason.PROCESS_DIED: "look for the out-of-memory killer or a crash in the kernel log; it is reopened",
     CaptureReason.STALLED: "check cable, network and power, or raise read_timeout_ms; it is reopened",
+    CaptureReason.FROZEN: "check the camera, or raise frozen_after_ms where the scene is drawn; it is reopened",
 }
 
 _CREDENTIALS = re.compile(r"://\S*@")

@@ -5,8 +5,9 @@ A source is stepped in two moves, so that a frame nobody has room for is never d
 timeouts; whatever blocks all the same is killed by the parent, which keeps the time (`edge.capture.process`).
 
 Why a source did not open is told by nothing but what the backend prints; `Complaints` catches that.
-Limits: FFmpeg decodes with one thread (less memory, no delay by frame threads); GStreamer needs an OpenCV that was
-built with it, as JetPack's is and PyPI's is not.
+Limits: FFmpeg decodes with one thread (less memory, no delay by frame threads); what a truncated JPEG of a stream lacks
+it fills with the picture before, and OpenCV cannot tell; GStreamer needs an OpenCV that was built with it, as JetPack's
+is and PyPI's is not.
 """
 
 from __future__ import annotations

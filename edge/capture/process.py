@@ -4,7 +4,8 @@ Whatever the capture process does (block in a driver, crash, be killed), `read` 
 deadlines run beside it: from start to first frame `open_timeout_ms`, between frames `read_timeout_ms`; when one passes,
 the process is killed and CaptureFailure names the reason. A file that waits for the reader never stalls.
 
-Frames that reached the ring are handed out before an end or a failure is told. Nothing is copied: `Frame.image` is a
+Frames that reached the ring are handed out before an end or a failure is told, but none of a source that does not wait
+once it is older than `max_age_ms`. Nothing is copied: `Frame.image` is a
 read-only view of the ring, valid until `release(frame)`, and the writer has one slot less until then. `reopen` starts a
 live source again and a file from its beginning; frames that nobody read until then count as dropped. Backoff is left to
 the caller (`edge.capture.backoff`). Cameras are started from the thread that lives longest: the kernel ends a capture
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from edge.capture.address import parse_source
 from edge.capture.camera import Camera, CameraState
 from edge.capture.channel import Gone, Message
+from edge.capture.drops import RING_REASONS, DropPolicy, DropReason, policy_of
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.ring import Busy, Ring, Taken
 from edge.capture.spawn import COMMAND, CaptureProcess
@@ -57,6 +60,7 @@ class ProcessCamera(Camera):
         """Check the source string (raises InputError); `command` starts another capture process, for tests."""
         self.camera_id = config.id
         self.is_live = parse_source(config.source).is_live
+        self._policy = policy_of(config.when_full, self.is_live)
         self._config = config
         self._command = tuple(command)
         self._process: CaptureProcess | None = None
@@ -67,7 +71,10 @@ class ProcessCamera(Camera):
         self._entered = False
         self._gone = True  # the process ended or was killed; its channel stays open until that is told
         self._next_number = 0
-        self._dropped_before = 0  # in rings that are gone
+        self._dropped_before: Counter[DropReason] = Counter()  # by the reader, and in rings that are gone
+        self._ring_drops: list[tuple[int, ...]] = []  # as `drops` tells them
+        self._pictures: list[int] = []  # checksums of the last pictures of the opening before
+        self._count_drops()
         self._progress_ns = 0
         self._seen_number = 0
 
@@ -86,7 +93,7 @@ class ProcessCamera(Camera):
     def reopen(self) -> None:
         """Start the source again; frame numbers go on where they were.
 
-        Returns at once after a failure; a running process is first given up to 0.7 s to end.
+        Returns at once after a failure; a running process is first given up to 0.6 s to end.
         """
         if not self._entered:
             raise CaptureError(f"camera {self.camera_id}: not open; enter it with `with` first")
@@ -143,6 +150,9 @@ class ProcessCamera(Camera):
                 open_timeout_ms=config.open_timeout_ms,
                 read_timeout_ms=config.read_timeout_ms,
                 first_number=self._next_number,
+                when_full=self._policy.value,
+                frozen_after_ms=config.frozen_after_ms,
+                pictures=self._pictures,
             )
         return None
 
@@ -172,7 +182,7 @@ class ProcessCamera(Camera):
         try:
             while self.state not in _TOLD and self._unread():
                 taken = self._rings[0].take(_LOCK_WAIT_MS)
-                if taken is not None:
+                if taken is not None and not self._pass_over(taken, time.monotonic_ns()):
                     return self._lend(taken)
         except Busy:
             self._judge_time()  # a process that was stopped inside the lock is overdue too
@@ -182,6 +192,10 @@ class ProcessCamera(Camera):
             self._condemn(CaptureReason.PROCESS_DIED, f"the capture process wrote nonsense ({error})")
         self._judge_time()
         if self._outcome is not None:
+            if self.state not in _TOLD and self._outcome.reason is not None:
+                reason = self._outcome.reason.value
+                self.failures = {**self.failures, reason: self.failures.get(reason, 0) + 1}
+                self.fault = reason
             self.state = CameraState.ENDED if self._outcome.reason is None else CameraState.FAILED
             if self._process is not None:
                 self._process.channel.close()
@@ -198,13 +212,27 @@ class ProcessCamera(Camera):
             self._retire(self._rings[0])
         return False
 
+    def _pass_over(self, taken: Taken, now_ns: int) -> bool:
+        """Give a frame back unseen that is too old to be decided on; a source that waits has none."""
+        age_ns = now_ns - taken.stamp.captured_ns
+        if self._policy is DropPolicy.WAIT or age_ns <= self._config.max_age_ms * 1_000_000:
+            return False
+        self.state = CameraState.RUNNING
+        self._progress_ns = now_ns
+        self._dropped_before[DropReason.TOO_OLD] += 1
+        self._returned.append((self._rings[0], taken.slot))
+        self._give_back()
+        self._count_drops()
+        return True
+
     def _lend(self, taken: Taken) -> Frame:
         self._lent[taken.number] = (self._rings[0], taken.slot)
-        self.state = CameraState.RUNNING
+        self.state, self.fault = CameraState.RUNNING, ""
         self.delivered += 1
         self.last_taken_ns = self._progress_ns = time.monotonic_ns()
         stamp = taken.stamp
-        return Frame(self.camera_id, taken.number, taken.image, stamp.captured_ns, stamp.captured_wall_ns)
+        times = stamp.captured_ns, stamp.captured_wall_ns
+        return Frame(self.camera_id, taken.number, taken.image, *times, self.reopened)
 
     def _give_back(self) -> None:
         """Free the returned slots and wake a writer that waits for one; what the lock refuses is tried again later."""
@@ -224,7 +252,10 @@ class ProcessCamera(Camera):
 
     def _hear(self) -> None:
         """Read what the process said and counted."""
-        self.dropped = self._dropped_before + sum(ring.dropped for ring in self._rings)
+        drops = [ring.drops for ring in self._rings]
+        if drops != self._ring_drops:
+            self._ring_drops = drops
+            self._count_drops()
         for _ in range(_MAX_MESSAGES):
             if self._process is None or self._gone:
                 return
@@ -250,7 +281,7 @@ class ProcessCamera(Camera):
             self._outcome = _Outcome(CaptureReason.ENDED, "the source ended the stream")
         elif message.kind == "ended":
             self._outcome = _Outcome(None, "all frames were read")
-        if message.kind != "nudge":
+        if message.kind != "nudge" and not (self.is_live and message.kind == "warning"):  # damage is no progress
             self._progress_ns = time.monotonic_ns()
 
     def _bury(self, epitaph: str) -> None:
@@ -290,15 +321,25 @@ class ProcessCamera(Camera):
             poller.register(self.fileno(), select.POLLIN)
         poller.poll(max(0, -(-longest_ns // 1_000_000)))
 
+    def _count_drops(self) -> None:
+        counts = self._dropped_before.copy()
+        for ring in self._rings:
+            counts.update(_by_reason(ring))
+        self.drops = {reason.value: counts[reason] for reason in DropReason}
+
     def _retire(self, ring: Ring) -> None:
         self._rings.remove(ring)
-        self._dropped_before += ring.dropped
+        self._dropped_before.update(_by_reason(ring))
+        self._pictures = ring.pictures
         ring.close()
 
     def _stop(self) -> None:
         """End the process and let go of the rings; frames that are still lent stay readable."""
         if self._process is not None:
-            self._process.stop()
+            if self.state is CameraState.FAILED:
+                self._process.discard()
+            else:
+                self._process.stop()
             self._process = None
             self._gone = True
         self._next_number = max([self._next_number, *(ring.next_number for ring in self._rings)])
@@ -306,4 +347,10 @@ class ProcessCamera(Camera):
             self._retire(ring)
         self._lent.clear()
         self._returned.clear()
-        self.dropped = self._dropped_before = self._next_number - self.delivered  # what lay unread too, exactly
+        known = self.delivered + self._dropped_before.total()
+        self._dropped_before[DropReason.UNREAD] += self._next_number - known  # every frame is accounted for
+        self._count_drops()
+
+
+def _by_reason(ring: Ring) -> dict[DropReason, int]:
+    return dict(zip(RING_REASONS, ring.drops, strict=True))

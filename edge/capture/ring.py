@@ -13,8 +13,9 @@ from one thread), and the kernel drops them when the process dies. No wait for t
 The lock is also the memory barrier between the two sides.
 
 Numbers: the writer numbers every frame that the source gave, also those that were dropped; so a gap in the numbers that
-the reader sees is exactly what `dropped` counts. `reader_waits` and `writer_waits` say who must be woken: they are set
-under the lock by the side that found nothing, and the other side then sends one nudge. No polling, no lost wake-up.
+the reader sees is exactly what `drops` counts, by reason. `reader_waits` and `writer_waits` say who must be woken: they
+are set under the lock by the side that found nothing, and the other side then sends one nudge. No polling, no lost
+wake-up.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ import fcntl
 import mmap
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
+from edge.capture.drops import RING_REASONS, DropPolicy, DropReason
+from edge.capture.frozen import RECENT
 from edge.types import Image
 
 __all__ = ["Busy", "Ring", "Stamp", "Taken"]
@@ -40,9 +43,10 @@ _HEADER = np.dtype(
         ("slots", "<i8"),
         ("slot_bytes", "<i8"),
         ("next_number", "<i8"),
-        ("dropped", "<i8"),
         ("reader_waits", "<i8"),
         ("writer_waits", "<i8"),
+        ("drops", "<i8", (len(RING_REASONS),)),
+        ("pictures", "<i8", (RECENT,)),  # checksums of the last pictures, -1 where there are fewer
     ]
 )
 _SLOT = np.dtype(
@@ -95,6 +99,7 @@ class Ring:
         self.descriptor = descriptor
         self.slot_bytes = slot_bytes
         self._header = header
+        self._drops = header["drops"]
         self._slots = np.frombuffer(memory, _SLOT, slots, offset=_HEADER.itemsize)
         self._states = self._slots["state"]
         self._numbers = self._slots["number"]
@@ -106,7 +111,7 @@ class Ring:
     @classmethod
     def create(cls, slots: int, slot_bytes: int, first_number: int = 0) -> Ring:
         """Make the memory: `slots` frames of at most `slot_bytes` bytes; the first frame gets `first_number`."""
-        header = np.array([(slots, slot_bytes, first_number, 0, 0, 0)], _HEADER)
+        header = np.array([(slots, slot_bytes, first_number, 0, 0, 0, -1)], _HEADER)
         descriptor = os.memfd_create("shelfedge-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             # Allocated now, so that a machine without memory fails here with an error and not later with SIGBUS.
@@ -145,9 +150,14 @@ class Ring:
         )
 
     @property
-    def dropped(self) -> int:
-        """How many frames of the source passed through this ring without ever being lent to the reader."""
-        return int(self._header["dropped"])
+    def drops(self) -> tuple[int, ...]:
+        """How many frames of the source passed by this ring without ever being lent, for each of RING_REASONS."""
+        return tuple(self._drops.tolist())
+
+    @property
+    def pictures(self) -> list[int]:
+        """Checksums of the last pictures, oldest first: what the next opening of the camera must not repeat."""
+        return [picture for picture in self._header["pictures"].tolist() if picture >= 0]
 
     @property
     def writer_waits(self) -> bool:
@@ -156,23 +166,23 @@ class Ring:
 
     # The writer's side.
 
-    def claim(self, drop_oldest: bool, wait_ms: int) -> int | None:
+    def claim(self, policy: DropPolicy, wait_ms: int) -> int | None:
         """Return a slot to fill, or None when there is none.
 
-        With `drop_oldest` the oldest unread frame gives way and is counted. Without it the reader is asked to send a
-        nudge when it gives a slot back.
+        With DROP_OLDEST the oldest unread frame gives way and is counted. With WAIT the reader is asked to send a nudge
+        when it gives a slot back.
         """
         with self._locked(wait_ms):
             free = np.flatnonzero(self._states == _FREE)
             if len(free):
                 return int(free[0])
-            oldest = self._oldest_ready()
-            if not drop_oldest:
-                self._header["writer_waits"] = 1
+            if policy is not DropPolicy.DROP_OLDEST:
+                self._header["writer_waits"] = int(policy is DropPolicy.WAIT)
                 return None
+            oldest = self._oldest_ready()
             if oldest is not None:
                 self._states[oldest] = _FREE
-                self._header["dropped"] += 1
+                self._count(DropReason.NEWER_FRAME)
             return oldest
 
     def publish(self, slot: int, height: int, width: int, stamp: Stamp, wait_ms: int) -> bool:
@@ -186,11 +196,16 @@ class Ring:
             self._header["reader_waits"] = 0
             return waits
 
-    def skip(self, wait_ms: int) -> None:
-        """Number and count a frame of the source for which there was no slot."""
+    def skip(self, reason: DropReason, wait_ms: int) -> None:
+        """Number and count a frame of the source that is not published."""
         with self._locked(wait_ms):
-            self._header["dropped"] += 1
+            self._count(reason)
             self._header["next_number"] += 1
+
+    def remember(self, pictures: Iterable[int]) -> None:
+        """Keep the checksums of the last pictures, oldest first, where they outlive this process."""
+        kept = list(pictures)
+        self._header["pictures"] = kept + [-1] * (RECENT - len(kept))
 
     def pixels(self, slot: int, height: int, width: int) -> Image:
         """Return the writable (height, width, 3) view at the start of `slot`."""
@@ -227,6 +242,9 @@ class Ring:
             waits = bool(self._header["writer_waits"])
             self._header["writer_waits"] = 0
             return waits
+
+    def _count(self, reason: DropReason) -> None:
+        self._drops[RING_REASONS.index(reason)] += 1
 
     def _oldest_ready(self) -> int | None:
         ready = np.flatnonzero(self._states == _READY)

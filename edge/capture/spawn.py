@@ -2,8 +2,8 @@
 
 The child inherits one descriptor (the channel), a session of its own (Ctrl-C reaches only the daemon) and an
 environment that keeps it small. It is asked to end before it is killed, so that a camera driver can be closed in order;
-a child that does not listen is killed. No wait here is unbounded: a process that not even SIGKILL ends (a driver that
-hangs in the kernel) is left to be reaped later.
+a child that does not listen is killed. No wait here is unbounded, and `discard` does not wait at all: a process that
+not even SIGKILL ends (a driver that hangs in the kernel) is left to be reaped later.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["COMMAND", "CaptureProcess"]
 COMMAND = (sys.executable, "-m", "edge.capture.child")
 _ROOT = Path(__file__).resolve().parents[2]  # where the child finds this same package
 _POLITE_S = 0.5
-_REAP_S = 0.2
+_REAP_S = 0.1
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "OPENCV_FFMPEG_THREADS")
 
 _unreaped: list[subprocess.Popen[bytes]] = []
@@ -58,10 +58,15 @@ class CaptureProcess:
         if not self._ended(_POLITE_S):
             self.kill()
 
-    def kill(self) -> None:
+    def discard(self) -> None:
+        """Let go of a child that failed, without waiting for its end."""
+        self.channel.close()
+        self.kill(0.0)
+
+    def kill(self, wait_s: float = _REAP_S) -> None:
         """Kill the child now. The channel stays open, so that who waits on it wakes up."""
         self._process.kill()
-        if not self._ended(_REAP_S) and self._process not in _unreaped:
+        if not self._ended(wait_s) and self._process not in _unreaped:
             _unreaped.append(self._process)
 
     def epitaph(self) -> str:

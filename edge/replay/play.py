@@ -90,6 +90,6 @@ def _replay(
             own = regions[first : first + len(batch.crops)]
             first += len(own)
             rows = pipeline.embed(batch)
-            tracks = tracker.follow(number, own, rows)
+            tracks = tracker.follow(number, own, rows, frame.opening)
             for region, track, decision in zip(own, tracks, pipeline.judge(batch, rows), strict=True):
                 yield frame.camera_id, frame.number, region, track.agree(decision)

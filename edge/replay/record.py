@@ -20,9 +20,10 @@ from types import TracebackType
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from edge import messages
+from edge.capture.failure import redact
 from edge.capture.stills import read_still, write_still
 from edge.config import MAX_THREADS, CameraConfig, DaemonConfig
 from edge.errors import InputError, PublishError
@@ -65,6 +66,7 @@ class FrameLine(Struct, frozen=True, kw_only=True):
     captured_ns: int
     captured_wall_ns: int
     file: str
+    opening: int = 0
 
 
 class _End(Struct, frozen=True, kw_only=True):
@@ -85,7 +87,7 @@ class Recorder:
             bundle=str(Path(config.bundle).resolve()),
             bundle_id=bundle_id,
             threads=config.engine.threads,
-            cameras=config.cameras,
+            cameras=tuple(structs.replace(camera, source=redact(camera.source)) for camera in config.cameras),
         )
         self._frames = JournalPublisher(folder / FRAMES, topic="frame")
         self._decisions = JournalPublisher(folder / DECISIONS)
@@ -123,6 +125,7 @@ class Recorder:
             captured_ns=frame.captured_ns,
             captured_wall_ns=frame.captured_wall_ns,
             file=name,
+            opening=frame.opening,
         )
         with self._whole(FRAMES):
             write_still(self._folder / PICTURES / name, frame.image)
@@ -166,7 +169,7 @@ def read_frames(folder: Path) -> Iterator[Frame]:
     """Yield the frames in the order in which they were decided on."""
     for line in read_frame_lines(folder):
         image = read_still(folder / PICTURES / line.file)
-        yield Frame(line.camera_id, line.number, image, line.captured_ns, line.captured_wall_ns)
+        yield Frame(line.camera_id, line.number, image, line.captured_ns, line.captured_wall_ns, line.opening)
 
 
 def is_complete(folder: Path) -> bool:

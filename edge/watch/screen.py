@@ -107,12 +107,12 @@ def _cameras(cameras: tuple[CameraRow, ...], lines: int) -> RenderableType:
         return Text("no heartbeat yet", style="dim")
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    grid.add_column(no_wrap=True, overflow="ellipsis", min_width=7, max_width=8)
+    grid.add_column(no_wrap=True, overflow="ellipsis", min_width=7, max_width=12)
     grid.add_column(justify="right", no_wrap=True, min_width=7)
     grid.add_column(justify="right", no_wrap=True, min_width=7)
     fit = cameras if len(cameras) <= lines else cameras[: lines - 1]
     for camera in fit:
-        state = Text(camera.state, style=STATE_COLOURS.get(camera.state, "default"))
+        state = Text(camera.state, style=STATE_COLOURS.get(camera.state, "red"))
         lost = Text(f"{camera.dropped:,} lost", style="default" if camera.dropped else "dim")
         grid.add_row(Text(camera.id, style="bold"), state, f"{camera.frames:,}", lost)
     if len(fit) < len(cameras):

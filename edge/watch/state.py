@@ -58,7 +58,7 @@ class RouteShare:
 
 @dataclass(frozen=True, slots=True)
 class CameraRow:
-    """A camera as the last heartbeat told it."""
+    """A camera as the last heartbeat told it; `state` is what is wrong with it where something is."""
 
     id: str
     state: str
@@ -206,7 +206,7 @@ def _row(message: DecisionMessage, missed: int) -> Row:
 
 def _camera(camera: CameraHealth) -> CameraRow:
     counts = (_count(camera.frames), _count(camera.dropped), _count(camera.reopened))
-    return CameraRow(_plain(camera.id), _plain(camera.state), *counts)
+    return CameraRow(_plain(camera.id), _plain(camera.fault or camera.state), *counts)
 
 
 def _plain(text: str) -> str:

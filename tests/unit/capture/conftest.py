@@ -26,9 +26,9 @@ def grey_picture(level: int, height: int = HEIGHT, width: int = WIDTH) -> np.nda
     return np.full((height, width, 3), level, np.uint8)
 
 
-def write_clip(path: Path, frames: int = 20) -> Path:
+def write_clip(path: Path, frames: int = 20, rate: float = 25) -> Path:
     """A motion JPEG clip; frame n is grey of level STEP * n."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (WIDTH, HEIGHT))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (WIDTH, HEIGHT))
     assert writer.isOpened()
     for number in range(frames):
         writer.write(grey_picture(STEP * number))

@@ -103,7 +103,7 @@ def test_a_process_that_hangs_inside_the_lock_is_stalled_and_killed(started: Sta
         "ring = Ring.create(2, 12)\n"
         "channel = Channel(socket.socket(fileno=int(sys.argv[1])))\n"
         "channel.send('ring', descriptor=ring.descriptor)\n"
-        "ring.publish(0, 2, 2, Stamp(1, 1), 1000)\n"
+        "ring.publish(0, 2, 2, Stamp(time.monotonic_ns(), 1), 1000)\n"
         "while not ring._states[0] == 2: time.sleep(0.001)\n"
         "fcntl.lockf(ring.descriptor, fcntl.LOCK_EX, 1)\n"
         "time.sleep(600)\n"
@@ -113,6 +113,22 @@ def test_a_process_that_hangs_inside_the_lock_is_stalled_and_killed(started: Sta
     until(lambda: locked(camera))
     camera.release(frame)  # cannot be given back now, and must not hang
     assert failure_of(camera).reason is CaptureReason.STALLED
+
+
+def test_a_camera_of_damaged_pictures_alone_is_stalled(started: Start) -> None:
+    code = (
+        "import socket, sys, time\n"
+        "from edge.capture.channel import Channel\n"
+        "from edge.capture.ring import Ring, Stamp\n"
+        "ring = Ring.create(2, 12)\n"
+        "channel = Channel(socket.socket(fileno=int(sys.argv[1])))\n"
+        "channel.send('ring', descriptor=ring.descriptor)\n"
+        "ring.publish(0, 2, 2, Stamp(time.monotonic_ns(), 1), 1000)\n"
+        "while True: channel.send('warning', text='unreadable'); time.sleep(0.01)\n"
+    )
+    camera = started("synthetic: 64x48", python(code), read_timeout_ms=300)
+    assert failure_of(camera).reason is CaptureReason.STALLED
+    assert camera.warnings > 8
 
 
 def test_an_open_that_hangs_is_cut_off(started: Start, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from mjpeg_camera import mjpeg_camera, noisy
 
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.process import ProcessCamera
@@ -119,3 +120,26 @@ def test_a_stream_that_ends_is_a_failure_not_an_end(started: Start, tmp_path: Pa
     assert failure.value.reason is CaptureReason.ENDED
     assert camera.is_live
     assert camera.delivered + camera.dropped == 20
+
+
+def test_a_camera_that_is_unplugged_is_missed_by_name_and_found_again(started: Start) -> None:
+    with mjpeg_camera(noisy) as url:
+        camera = started(url)
+        last = read_frame(camera)
+    reasons = []
+    for _ in range(2):
+        with pytest.raises(CaptureFailure) as failure:
+            read_all(camera)
+        reasons.append(failure.value.reason)
+        camera.reopen()
+    assert reasons[0] in (CaptureReason.ENDED, CaptureReason.STALLED)
+    assert reasons[1] is CaptureReason.NOT_FOUND
+    with pytest.raises(CaptureFailure):
+        read_all(camera)
+    with mjpeg_camera(lambda number: noisy(1000 + number), int(url.split(":")[2].split("/")[0])):
+        camera.reopen()
+        frame = read_frame(camera)
+        assert frame.number > last.number
+        assert (frame.opening, sum(camera.failures.values())) == (3, 3)
+        camera._close()
+    assert camera.delivered + camera.dropped == camera._next_number

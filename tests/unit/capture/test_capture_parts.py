@@ -83,6 +83,8 @@ def test_backoff_grows_to_its_cap_and_starts_again() -> None:
     assert all(50 <= delay <= 100 for delay in delays[:1])
     assert all(500 <= delay <= 1000 for delay in delays[4:])
     assert len(set(delays[4:])) > 10  # jitter
+    assert backoff.failed(now_ns=0, cap_ms=40) <= 40
+    assert backoff.failed(now_ns=0, cap_ms=60_000) <= 1000
     backoff.succeeded()
     assert backoff.due(0)
     assert backoff.failed(now_ns=0) <= 100

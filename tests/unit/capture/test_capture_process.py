@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -289,3 +290,69 @@ def test_realtime_delivers_a_clip_no_faster_than_it_was_recorded(started: Start,
         camera.release(frame)
     assert [moment - moments[0] >= n / rate * 1e9 - 20e6 for n, moment in enumerate(moments)] == [True] * 6
     assert camera.dropped == 0
+
+
+def test_a_clip_of_few_frames_a_second_is_not_stalled_in_real_time(started: Start, tmp_path: Path) -> None:
+    camera = started(write_clip(tmp_path / "slow.avi", frames=3, rate=1), realtime=True, read_timeout_ms=300)
+    with pytest.raises(EOFError):
+        read_all(camera)
+    assert camera.delivered == 3
+
+
+def test_drop_newest_keeps_what_lies_in_the_ring(started: Start) -> None:
+    camera = started("synthetic: 64x48", ring_slots=3, when_full="drop_newest", max_age_ms=600_000)
+    first = read_frame(camera)
+    until(lambda: camera._rings[0].next_number > first.number + 50)
+    second, third = read_frame(camera), read_frame(camera)
+    assert [frame.number for frame in (first, second, third)] == [0, 1, 2]
+    assert camera.read(0) is None
+    assert camera.drops["no_slot"] > 40
+    assert camera.dropped == camera.drops["no_slot"]
+
+
+def test_a_clip_that_plays_a_camera_may_drop(started: Start, tmp_path: Path) -> None:
+    camera = started(write_clip(tmp_path / "long.avi", frames=25), realtime=True, when_full="drop_oldest", ring_slots=2)
+    held = [read_frame(camera), read_frame(camera)]
+    with pytest.raises(EOFError):
+        read_all(camera)
+    assert len(held) + camera.drops["no_slot"] == camera.delivered + camera.dropped == 25
+
+
+_AGED = (
+    "import socket, sys, time\n"
+    "from edge.capture.channel import Channel\n"
+    "from edge.capture.ring import Ring, Stamp\n"
+    "ring = Ring.create(4, 12)\n"
+    "channel = Channel(socket.socket(fileno=int(sys.argv[1])))\n"
+    "channel.send('ring', descriptor=ring.descriptor)\n"
+    "now_ns = time.monotonic_ns()\n"
+    "for slot, age_s in enumerate((400, 301, 200, 0)): "
+    "ring.publish(slot, 2, 2, Stamp(now_ns - age_s * 10**9, 1), 1000)\n"
+    "channel.nudge()\n"
+    "while True: channel.wait()\n"
+)
+
+
+def test_a_frame_that_grew_too_old_is_not_handed_out(started: Start) -> None:
+    camera = started("synthetic: 64x48", (sys.executable, "-c", _AGED), max_age_ms=300_000)
+    frame = read_frame(camera)
+    assert frame.number == 2
+    assert camera.drops == {"newer_frame": 0, "no_slot": 0, "repeated": 0, "too_old": 2, "unread": 0}
+    assert read_frame(camera).number == 3
+    assert (camera.delivered, camera.dropped, camera.state) == (2, 2, "running")
+    until(lambda: sum(state != 0 for state in camera._rings[0]._states) == 2)  # the two old ones were given back
+
+
+def test_a_file_that_waits_never_grows_too_old(started: Start, clip: Path) -> None:
+    camera = started(clip, (sys.executable, "-c", _AGED), max_age_ms=1)
+    assert [read_frame(camera).number for _ in range(4)] == [0, 1, 2, 3]
+    assert camera.dropped == 0
+
+
+def test_what_lay_unread_is_counted_when_a_camera_is_left(started: Start) -> None:
+    camera = started("synthetic: 64x48", ring_slots=4)
+    read_frame(camera)
+    until(lambda: camera._rings[0].next_number > 10)
+    camera._close()
+    assert camera.drops["unread"] >= 1
+    assert camera.delivered + camera.dropped == camera._next_number

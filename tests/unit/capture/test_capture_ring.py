@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.capture.drops import DropPolicy, DropReason
 from edge.capture.ring import Busy, Ring, Stamp, Taken
 
 HEIGHT, WIDTH = 4, 6
@@ -46,14 +47,14 @@ def test_the_ring_behaves_like_a_bounded_queue(slots: int, live: bool, steps: li
     with ring_pair(slots) as (writer, reader):
         for step in steps:
             if step == "write":
-                slot = writer.claim(live, 0)
+                slot = writer.claim(DropPolicy.DROP_OLDEST if live else DropPolicy.WAIT, 0)
                 if len(ready) + len(lent) == slots and live and ready:
                     ready.pop(0)
                     dropped += 1
                 if slot is None:
                     assert len(lent) + (0 if live else len(ready)) == slots
                     if live:
-                        writer.skip(0)
+                        writer.skip(DropReason.NO_SLOT, 0)
                         number, dropped = number + 1, dropped + 1
                     continue
                 write(writer, slot, number % 200)
@@ -66,7 +67,7 @@ def test_the_ring_behaves_like_a_bounded_queue(slots: int, live: bool, steps: li
                     lent.append(taken)
             elif lent:
                 reader.give_back(lent.pop(0).slot, 0)
-            assert (reader.next_number, reader.dropped) == (number, dropped)
+            assert (reader.next_number, sum(reader.drops)) == (number, dropped)
             assert all((loan.image == loan.number % 200).all() for loan in lent)
             assert all(loan.stamp == Stamp(loan.number % 200, 2 * (loan.number % 200)) for loan in lent)
 
@@ -83,7 +84,7 @@ def test_each_side_is_woken_once_and_only_when_it_waits() -> None:
         assert second is not None
         assert reader.give_back(first.slot, 0) is False
         assert write(writer, first.slot, 3) is False
-        assert writer.claim(drop_oldest=False, wait_ms=0) is None  # asks for a nudge
+        assert writer.claim(DropPolicy.WAIT, wait_ms=0) is None  # asks for a nudge
         assert reader.writer_waits
         assert reader.give_back(second.slot, 0) is True
         assert not reader.writer_waits

@@ -94,6 +94,23 @@ def test_the_metrics_page_says_what_health_counted() -> None:
     assert sum(len(family.samples) for family in families.values()) <= 100
 
 
+def test_drops_and_failures_are_told_by_reason_and_their_sum_is_what_was_dropped() -> None:
+    camera = MemorySource("basket", [])
+    camera.drops = {"newer_frame": 5, "too_old": 2}
+    camera.failures = {"frozen": 1}
+    told = Health(0).message(messages.Origin("cart-1", "epoch", "bundle"), [camera], now_ns=SECOND_NS).cameras[0]
+    assert (told.dropped, told.drops, told.failures) == (7, {"newer_frame": 5, "too_old": 2}, {"frozen": 1})
+    listen = f"127.0.0.1:{free_port()}"
+    with (
+        MetricsServer(listen, Health(0), [camera], "b1"),
+        urllib.request.urlopen(f"http://{listen}/metrics", timeout=10) as page,
+    ):
+        text = page.read().decode()
+    assert 'edge_frames_dropped_total{camera="basket",reason="newer_frame"} 5.0' in text
+    assert 'edge_frames_dropped_total{camera="basket",reason="too_old"} 2.0' in text
+    assert 'edge_camera_failures_total{camera="basket",reason="frozen"} 1.0' in text
+
+
 def test_a_taken_metrics_port_is_one_clear_error() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -143,6 +143,20 @@ def test_pictures_that_are_each_about_another_thing_stand_alone() -> None:
     assert routes(tracks[2], decision()) == [Route.ACCEPT]
 
 
+def test_looks_of_another_opening_of_the_camera_do_not_count_and_the_track_goes_on() -> None:
+    tracker = Tracker(looks=3)
+
+    def look(opening: int) -> tuple[int, Decision]:
+        track = tracker.follow(tracker.next_frame(), [HERE], rows(0), opening)[0]
+        return track.number, track.agree(decision())
+
+    assert [look(0)[1].route for _ in range(4)] == [Route.VERIFY, Route.VERIFY, Route.ACCEPT, Route.ACCEPT]
+    number, first = look(1)
+    assert number == 0, "a thing that still lies there is not charged for twice"
+    assert (first.route, first.reasons) == (Route.VERIFY, (Reason.FEW_LOOKS,))
+    assert [look(1)[1].route for _ in range(2)] == [Route.VERIFY, Route.ACCEPT]
+
+
 def test_memory_is_bounded() -> None:
     tracker = Tracker(3)
     for frame in range(5):

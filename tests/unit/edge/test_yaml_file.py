@@ -68,6 +68,9 @@ def test_the_documented_keys_are_read(tmp_path: Path) -> None:
         ("127.0.0.1:9108", "127.0.0.1:99999", 11, "metrics.listen"),
         ("/dev/video0", "ftp://camera/1", 5, "cameras[0].source"),
         ("/dev/video0", "'synthetic: x'", 5, "cameras[0].source"),
+        ("kind: motion}", "kind: motion}\n    when_full: wait", 8, "cameras[0].when_full"),
+        ("kind: motion}", "kind: motion}\n    when_full: sometimes", 8, "cameras[0].when_full"),
+        ("kind: motion}", "kind: motion}\n    max_age_ms: 0", 8, "cameras[0].max_age_ms"),
         ("device_id: cart-0001", "device_id: &a cart-0001", 1, "anchor"),
         ("device_id: cart-0001", "device_id: !!python/name:os.system x", 1, "device_id"),
     ],
@@ -80,6 +83,13 @@ def test_a_refusal_names_file_line_and_key(tmp_path: Path, old: str, new: str, l
     assert f"cart.yaml:{line}:" in message
     assert key in message
     assert "\n" not in message
+
+
+def test_a_file_drops_frames_only_where_it_plays_a_camera(tmp_path: Path) -> None:
+    dropping = GOOD.replace("/dev/video0", "clip.avi\n    when_full: drop_newest")
+    with pytest.raises(ConfigError, match=r"cameras\[0\]\.when_full: .*expected wait, or `realtime: true`"):
+        load(tmp_path, dropping)
+    assert load(tmp_path, dropping.replace("drop_newest", "drop_newest\n    realtime: true")).cameras[0].realtime
 
 
 def test_two_cameras_of_one_name_are_refused(tmp_path: Path) -> None:

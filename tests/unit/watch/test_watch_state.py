@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from watch_messages import decision, health
 
+from edge.messages import CameraHealth
 from edge.watch.lines import line, summary
 from edge.watch.state import KEPT_DECISIONS, KEPT_DEVICES, MAX_COUNT, MAX_TEXT, OTHER, WatchState
 
@@ -158,3 +159,8 @@ def test_a_line_has_eight_fields() -> None:
 def test_the_summary_names_what_was_not_readable() -> None:
     state = fed(decision(0), b"nonsense")
     assert summary(state.received, state.view(0)).startswith("1 decisions, 0 messages missed, 1 malformed (last: ")
+
+
+def test_a_camera_shows_what_is_wrong_with_it() -> None:
+    broken = CameraHealth(id="left", state="failed", frames=1, dropped=0, reopened=0, fault="process_died")
+    assert fed(health(0, cameras=(broken,))).view(0).cameras[0].state == "process_died"

@@ -1,0 +1,35 @@
+"""Which frame gives way when the ring is full, and why a frame was never decided on: two closed lists."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["RING_REASONS", "DropPolicy", "DropReason", "policy_of"]
+
+
+class DropPolicy(str, Enum):
+    """The values of `when_full`, without `auto`."""
+
+    DROP_OLDEST = "drop_oldest"  # the oldest unread frame gives way to the new one
+    DROP_NEWEST = "drop_newest"  # the new frame is given up
+    WAIT = "wait"  # the source waits; nothing is ever dropped
+
+
+class DropReason(str, Enum):
+    """Why a frame of a camera was not decided on. Counters and alerts hang on these words: they never change."""
+
+    NEWER_FRAME = "newer_frame"  # it gave way to a newer one
+    NO_SLOT = "no_slot"  # it found every slot taken
+    REPEATED = "repeated"  # the same picture as one before it: a live camera's noise never repeats
+    TOO_OLD = "too_old"  # older than max_age_ms when its turn came
+    UNREAD = "unread"  # it lay in the ring when the camera was opened again or left
+
+
+RING_REASONS = (DropReason.NEWER_FRAME, DropReason.NO_SLOT, DropReason.REPEATED)  # counted by the writer, in this order
+
+
+def policy_of(when_full: str, is_live: bool) -> DropPolicy:
+    """Return what `when_full` means for a source: with `auto` a live one drops its oldest frame and a file waits."""
+    if when_full != "auto":
+        return DropPolicy(when_full)
+    return DropPolicy.DROP_OLDEST if is_live else DropPolicy.WAIT
