@@ -180,7 +180,7 @@ class UnknownRateRule(_Config, frozen=True):
     """Tell when the share of things called unknown drifts in a tier (Page-Hinkley); in standard deviations."""
 
     tolerance: Annotated[float, Meta(ge=0.01, le=1.0)] = 0.1
-    threshold: Annotated[float, Meta(ge=5.0, le=10_000.0)] = 50.0
+    threshold: Annotated[float, Meta(ge=5.0, le=10_000.0)] = 80.0
 
 
 class FeedbackConfig(_Config, frozen=True):

@@ -21,7 +21,10 @@ _LEAST_RATE = 0.005
 
 
 class Drift(Struct, frozen=True):
-    """What was found: the mean rate over `things` before, and the rate since the sum last turned."""
+    """What was found: the mean rate of the things before the sum last turned, and that of the `things_since`.
+
+    The second overstates the change somewhat: it is looked at when it is large.
+    """
 
     direction: str
     things: int

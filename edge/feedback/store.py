@@ -52,6 +52,9 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS events (row INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL,"
     " finding BLOB NOT NULL, published INTEGER NOT NULL)",
 )
+_DELETE_NAMELESS = (
+    "DELETE FROM things WHERE thing = ?1 AND NOT open AND NOT EXISTS (SELECT 1 FROM decisions WHERE thing = ?1)"
+)
 _FORM = Form("a feedback file", 0x5E1FEDFB, 1, _TABLES, "feedback.path")
 
 
@@ -155,6 +158,7 @@ class Store:
                 " SET things = things + 1, confidence = confidence + excluded.confidence",
                 (thing.accepted, (thing.sku or "") if thing.accepted else "", thing.tier, thing.confidence),
             )
+            database.execute(_DELETE_NAMELESS, (row,))
         return thing
 
     def still_open(self) -> list[int]:
@@ -209,8 +213,7 @@ class Store:
             oldest = "SELECT row, thing FROM decisions ORDER BY row LIMIT ?"
             gone = database.execute(oldest, (max(1, min(_CHUNK, beyond)),)).fetchall()
             database.executemany("DELETE FROM decisions WHERE row = ?", [(row,) for row, _ in gone])
-            nameless = "DELETE FROM things WHERE thing = ? AND NOT open AND thing NOT IN (SELECT thing FROM decisions)"
-            database.executemany(nameless, [(thing,) for thing in {thing for _, thing in gone}])
+            database.executemany(_DELETE_NAMELESS, {(thing,) for _, thing in gone})
 
     def remembered(self) -> int:
         """Return how many decisions a verdict can name."""
