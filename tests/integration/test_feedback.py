@@ -83,3 +83,26 @@ def test_the_heartbeat_tells_of_it(config: Path, truth: str, subscriber: zmq.Soc
         assert (feedback.window, feedback.window_of) == (1, 1000)
         daemon.terminate()
         assert daemon.wait(20) == 0
+
+
+def test_wrong_audits_become_an_event_with_its_evidence(config: Path, truth: str, subscriber: zmq.Socket) -> None:
+    with (
+        zmq.Context() as context,
+        subprocess.Popen(command("daemon", "--config", config, "--await-subscribers", 1)) as daemon,
+    ):
+        event, sequence = None, []
+        while event is None:
+            topic, payload = subscriber.recv_multipart()
+            message = messages.decode(payload)
+            sequence.append(message.seq)
+            if isinstance(message, messages.DecisionMessage) and message.audit:
+                assert tell(context, truth, verdict(message.decision_id, "sku-004"))["result"] == "taken"
+            event = message if isinstance(message, messages.EventMessage) else None
+        assert topic == b"event"
+        assert event.event == "accept_error_in_doubt"
+        assert event.evidence["wrong"] == event.evidence["checked"]
+        assert float(event.evidence["stake"]) >= 100
+        assert event.event_id.startswith("cart-7:")
+        assert sequence == list(range(sequence[0], sequence[0] + len(sequence))), "numbered like every message"
+        daemon.terminate()
+        assert daemon.wait(20) == 0
