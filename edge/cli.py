@@ -23,6 +23,7 @@ from edge.bundle import Bundle, read_bundle
 from edge.capture import open_camera
 from edge.capture.address import parse_source
 from edge.capture.backoff import Backoff
+from edge.capture.camera import Camera
 from edge.capture.stills import SUFFIXES, read_still
 from edge.command import Parser, run, whole_number
 from edge.config import MAX_THREADS, DaemonConfig, EngineConfig, FeedbackConfig, OutboxConfig, load_daemon_config
@@ -121,15 +122,7 @@ def _run(
     for source in sources:
         stack.enter_context(source)
     engine = stack.enter_context(engine_of(bundle, config.engine))
-    streams = [
-        Stream(
-            source,
-            stack.enter_context(locator_of(camera.locate, config.engine.threads)),
-            Tracker(camera.looks),
-            Backoff(seed=number),
-        )
-        for number, (source, camera) in enumerate(zip(sources, config.cameras, strict=True))
-    ]
+    streams = _streams(config, sources, stack)
     health.degraded = engine.degraded
     if engine.degraded:
         log.warning("degraded, the engine's reference on the CPU decides: %s", engine.degraded)
@@ -144,6 +137,18 @@ def _run(
     pipeline = Pipeline(bundle, engine)
     give_back_freed()
     Daemon(streams, pipeline, outgoing, time.monotonic_ns).run(stop)
+
+
+def _streams(config: DaemonConfig, sources: Sequence[Camera], stack: ExitStack) -> list[Stream]:
+    return [
+        Stream(
+            source,
+            stack.enter_context(locator_of(camera.locate, config.engine.threads)),
+            Tracker(camera.looks),
+            Backoff(seed=number),
+        )
+        for number, (source, camera) in enumerate(zip(sources, config.cameras, strict=True))
+    ]
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -135,6 +136,8 @@ class Clerk:
                 self._socket.poll(TICK_MS, zmq.POLLIN)
                 self._step()
             self._step(last=True)
+            if self._pending:
+                log.error("%d decisions are forgotten: the disk refused them to the end", len(self._pending))
         except Exception:
             log.exception("feedback ends here, deciding goes on; a bug")
         finally:
@@ -156,9 +159,10 @@ class Clerk:
         verdicts = [request for _, request in requests]
         for (envelope, _), answer in zip(requests, self._commit(verdicts), strict=True):
             self._answer(envelope, msgspec.json.encode(answer))
-        if last:
-            self._parts.ledger.finish()
-        self._look()
+        with suppress(sqlite3.Error):  # said by _commit, which comes again
+            if last:
+                self._parts.ledger.finish()
+            self._look()
 
     def _commit(self, verdicts: Sequence[Verdict]) -> list[Answer]:
         try:
