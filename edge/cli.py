@@ -23,12 +23,15 @@ from edge.bundle import Bundle, read_bundle
 from edge.capture import open_camera
 from edge.capture.address import parse_source
 from edge.capture.backoff import Backoff
+from edge.capture.camera import Camera
 from edge.capture.stills import SUFFIXES, read_still
 from edge.command import Parser, run, whole_number
-from edge.config import MAX_THREADS, DaemonConfig, EngineConfig, OutboxConfig, load_daemon_config
-from edge.daemon import Daemon, Outgoing, Sender, Stream
+from edge.config import MAX_THREADS, DaemonConfig, EngineConfig, FeedbackConfig, OutboxConfig, load_daemon_config
+from edge.daemon import Daemon, Feedback, Outgoing, Sender, Stream
 from edge.engines import REFERENCE
 from edge.errors import GateError, InputError
+from edge.feedback.assembly import clerk_of
+from edge.feedback.audit import Auditor
 from edge.footprint import available_mib, refuse_too_large
 from edge.health import Health, resident_mib
 from edge.heap import give_back_freed
@@ -119,7 +122,25 @@ def _run(
     for source in sources:
         stack.enter_context(source)
     engine = stack.enter_context(engine_of(bundle, config.engine))
-    streams = [
+    streams = _streams(config, sources, stack)
+    health.degraded = engine.degraded
+    if engine.degraded:
+        log.warning("degraded, the engine's reference on the CPU decides: %s", engine.degraded)
+    origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
+    feedback = stack.enter_context(_feedback(config.feedback, bundle, origin)) if config.feedback else None
+    health.feedback = feedback.clerk.state if feedback else None
+    sender = Sender(publisher, config.publish.format, courier, feedback)
+    outgoing = Outgoing(bundle, origin, health, sender, recorder)
+    log.info("running: device %s, bundle %s, epoch %s", config.device_id, bundle.id, origin.epoch)
+    if await_subscribers:
+        _await_subscribers(publisher, await_subscribers, stop)
+    pipeline = Pipeline(bundle, engine)
+    give_back_freed()
+    Daemon(streams, pipeline, outgoing, time.monotonic_ns).run(stop)
+
+
+def _streams(config: DaemonConfig, sources: Sequence[Camera], stack: ExitStack) -> list[Stream]:
+    return [
         Stream(
             source,
             stack.enter_context(locator_of(camera.locate, config.engine.threads)),
@@ -128,17 +149,6 @@ def _run(
         )
         for number, (source, camera) in enumerate(zip(sources, config.cameras, strict=True))
     ]
-    health.degraded = engine.degraded
-    if engine.degraded:
-        log.warning("degraded, the engine's reference on the CPU decides: %s", engine.degraded)
-    origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
-    outgoing = Outgoing(bundle, origin, health, Sender(publisher, config.publish.format, courier), recorder)
-    log.info("running: device %s, bundle %s, epoch %s", config.device_id, bundle.id, origin.epoch)
-    if await_subscribers:
-        _await_subscribers(publisher, await_subscribers, stop)
-    pipeline = Pipeline(bundle, engine)
-    give_back_freed()
-    Daemon(streams, pipeline, outgoing, time.monotonic_ns).run(stop)
 
 
 @contextmanager
@@ -151,6 +161,12 @@ def _courier(config: OutboxConfig) -> Iterator[Courier]:
             log.info("outbox: %d decisions of earlier starts wait for %s", store.rows, config.collector)
         with Courier(store, config.collector, time.monotonic_ns) as courier:
             yield courier
+
+
+@contextmanager
+def _feedback(config: FeedbackConfig, bundle: Bundle, origin: messages.Origin) -> Iterator[Feedback]:
+    with clerk_of(config, bundle, origin.device_id, time.monotonic_ns) as clerk:
+        yield Feedback(Auditor(origin.epoch, config.audit_share), clerk)
 
 
 def _await_subscribers(publisher: ZmqPublisher, count: int, stop: threading.Event) -> None:

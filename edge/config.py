@@ -17,7 +17,15 @@ from edge import yaml_file
 from edge.address import is_local
 from edge.errors import InputError
 
-__all__ = ["LOOKS", "MAX_THREADS", "CameraConfig", "DaemonConfig", "json_schema", "load_daemon_config"]
+__all__ = [
+    "LOOKS",
+    "MAX_THREADS",
+    "CameraConfig",
+    "DaemonConfig",
+    "FeedbackConfig",
+    "json_schema",
+    "load_daemon_config",
+]
 
 MAX_THREADS = 64
 MAX_PORT = 65_535
@@ -43,6 +51,8 @@ Points: TypeAlias = Annotated[
     tuple[tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(ge=0)]], ...],
     Meta(min_length=3, max_length=32, description="[[x, y], ...] in pixels of the frame"),
 ]
+
+Levels: TypeAlias = Annotated[tuple[Annotated[float, Meta(gt=0.0, le=10.0)], ...], Meta(min_length=1, max_length=8)]
 
 
 class _Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -152,6 +162,56 @@ class OutboxConfig(_Config, frozen=True):
     insecure: bool = False
 
 
+class AccuracyRule(_Config, frozen=True):
+    """Tell products and tiers whose accuracy is low in two windows on end, `false_discovery` of them wrongly at most.
+
+    `charged`: of the audited things accepted as a product, the share that should be it. `asked`: of the things that
+    were it and were not accepted, the share whose best candidate should be it.
+    """
+
+    charged: Fraction = 0.97
+    asked: Fraction = 0.5
+    false_discovery: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.1
+
+
+class AcceptErrorRule(_Config, frozen=True):
+    """Tell when audits put the certified error of what is accepted in doubt.
+
+    Wrongly for the share `false_alarm` of bundles at most, however long they run. `target` is the share that may be
+    wrong; 0 takes what the bundle promises.
+    """
+
+    target: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.0
+    false_alarm: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.01
+
+
+class UnknownRateRule(_Config, frozen=True):
+    """Tell when the share of things called unknown drifts in a tier (Page-Hinkley); in standard deviations."""
+
+    tolerance: Annotated[float, Meta(ge=0.01, le=1.0)] = 0.1
+    threshold: Annotated[float, Meta(ge=5.0, le=10_000.0)] = 80.0
+
+
+class FeedbackConfig(_Config, frozen=True):
+    """What the cart learns later is taken at `listen` and kept in the SQLite file `path`.
+
+    `audit_share` of the accepted things are marked for a person to look at. The last `max_decisions` can still be
+    told about. A window is `window_verdicts` verdicts that count. A rule that is `null` is off; `new_products` are
+    shares of the calibrated catalogue. `insecure` as in `publish`.
+    """
+
+    path: Annotated[str, Meta(min_length=1)]
+    listen: Endpoint = "tcp://127.0.0.1:5562"
+    audit_share: Fraction = 0.01
+    max_decisions: Annotated[int, Meta(ge=100, le=10_000_000)] = 200_000
+    window_verdicts: Annotated[int, Meta(ge=10, le=100_000)] = 1_000
+    accuracy: AccuracyRule | None = AccuracyRule()
+    accept_error: AcceptErrorRule | None = AcceptErrorRule()
+    unknown_rate: UnknownRateRule | None = UnknownRateRule()
+    new_products: Levels | None = (0.05, 0.1)
+    insecure: bool = False
+
+
 class MetricsConfig(_Config, frozen=True):
     """Where Prometheus may scrape."""
 
@@ -179,6 +239,7 @@ class DaemonConfig(_Config, frozen=True):
     cameras: Annotated[tuple[CameraConfig, ...], Meta(min_length=1, max_length=16)]
     publish: PublishConfig
     outbox: OutboxConfig | None = None
+    feedback: FeedbackConfig | None = None
     metrics: MetricsConfig | None = None
     engine: EngineConfig = EngineConfig()
 
@@ -222,6 +283,9 @@ def _faults(config: DaemonConfig, understand: Callable[[str], Understood] | None
     if config.outbox is not None:
         yield from _port_faults("outbox.collector", config.outbox.collector, least=1)
         yield from _reach_faults("outbox.collector", config.outbox.collector, config.outbox.insecure)
+    if config.feedback is not None:
+        yield from _port_faults("feedback.listen", config.feedback.listen, least=1)
+        yield from _reach_faults("feedback.listen", config.feedback.listen, config.feedback.insecure)
     if config.metrics is not None:
         yield from _port_faults("metrics.listen", config.metrics.listen, least=0)
 

@@ -27,6 +27,9 @@ from edge.capture.camera import Camera, CameraState
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.waiting import wait_any
 from edge.errors import CaptureError, PublishError
+from edge.feedback.audit import Auditor
+from edge.feedback.clerk import Clerk
+from edge.feedback.state import Decided, Told
 from edge.health import Health
 from edge.outbox.courier import Courier
 from edge.pipeline import Batch, Pipeline
@@ -34,9 +37,9 @@ from edge.ports import Locator, Publisher
 from edge.preprocess import cut
 from edge.replay.record import Recorder
 from edge.track import Track, Tracker
-from edge.types import Decision, EngineRows, Frame, Image, Region
+from edge.types import Decision, EngineRows, Frame, Image, Region, Route
 
-__all__ = ["TICK_MS", "Daemon", "Outgoing", "Sender", "Stream"]
+__all__ = ["TICK_MS", "Daemon", "Feedback", "Outgoing", "Sender", "Stream"]
 
 TICK_MS = 100
 IN_FLIGHT = 2  # one in the engine, one ready for it
@@ -191,12 +194,24 @@ class Daemon:
 
 
 @dataclass(frozen=True, slots=True)
+class Feedback:
+    """Which accepted things are audited, and the clerk who takes the truth about all of them."""
+
+    auditor: Auditor
+    clerk: Clerk
+
+
+@dataclass(frozen=True, slots=True)
 class Sender:
-    """Where messages go and in which form (json or msgpack); `courier` keeps the decisions until they have arrived."""
+    """Where messages go and in which form (json or msgpack).
+
+    `courier` keeps the decisions until they have arrived; `feedback` remembers them for what is learned later.
+    """
 
     publisher: Publisher
     form: str
     courier: Courier | None = None
+    feedback: Feedback | None = None
 
 
 class Outgoing:
@@ -225,16 +240,37 @@ class Outgoing:
         """Send one decision; `now_ns` is CLOCK_MONOTONIC, like the capture time of the frame."""
         latency_ms = (now_ns - frame.captured_ns) / 1e6
         message = self._message(frame, place, decision, latency_ms)
+        tier = self._classes[decision.sku].tier if decision.sku else "none"
+        if self._sender.feedback is not None:  # before anybody can know the decision
+            self._sender.feedback.clerk.put(_decided(message, decision.route, tier))
         payload = self._send(f"decision.{frame.camera_id}", message)
         if self._sender.courier is not None:
             self._sender.courier.put(decision.route, payload)
-        tier = self._classes[decision.sku].tier if decision.sku else "none"
         self._health.note(decision, tier, latency_ms, now_ns)
         self._record(lambda recorder: recorder.decision(message))
 
     def heartbeat(self, cameras: Sequence[Camera], now_ns: int) -> None:
-        """Send the heartbeat."""
+        """Send the heartbeat, and the events that wait."""
         self._send("health", self._health.message(self._origin, cameras, now_ns))
+        clerk = self._sender.feedback.clerk if self._sender.feedback else None
+        while clerk is not None and (told := clerk.next_event()) is not None and self._event(told):
+            clerk.published(told)
+
+    def _event(self, told: Told) -> bool:
+        origin, finding = self._origin, told.finding
+        message = messages.EventMessage(
+            schema=messages.SCHEMA,
+            event_id=f"{origin.device_id}:{told.event_id}",
+            device_id=origin.device_id,
+            epoch=origin.epoch,
+            seq=origin.take_seq(),
+            bundle_id=origin.bundle_id,
+            event=finding.event,
+            summary=finding.summary,
+            evidence=finding.evidence,
+            low=finding.low,
+        )
+        return self._sender.publisher.send("event", messages.encode(message, self._sender.form))
 
     def _send(self, topic: str, message: messages.Message) -> bytes:
         payload = messages.encode(message, self._sender.form)
@@ -258,6 +294,7 @@ class Outgoing:
         region, track = place
         origin, seq = self._origin, self._origin.take_seq()
         info = self._classes[decision.sku] if decision.sku else None
+        feedback = self._sender.feedback if decision.route is Route.ACCEPT else None
         captured = EPOCH_1970 + timedelta(microseconds=frame.captured_wall_ns // 1000)
         return messages.DecisionMessage(
             schema=messages.SCHEMA,
@@ -285,4 +322,19 @@ class Outgoing:
             degraded=bool(self._health.degraded),
             track=track.number,
             looks=track.looks,
+            audit=feedback is not None and feedback.auditor.draws(frame.camera_id, track.number, seq),
         )
+
+
+def _decided(message: messages.DecisionMessage, route: Route, tier: str) -> Decided:
+    return Decided(
+        epoch=message.epoch,
+        seq=message.seq,
+        camera_id=message.camera_id,
+        track=message.track,
+        route=route,
+        sku=message.sku,
+        tier=tier,
+        confidence=message.confidence,
+        audited=message.audit,
+    )

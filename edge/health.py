@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge import messages
+from edge.feedback.state import FeedbackState
 from edge.outbox.state import OutboxState
 from edge.ports import FrameSource
 from edge.types import Decision, Route
@@ -26,13 +27,14 @@ LATENCY_BUCKETS_MS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 class Health:
     """Counters since the start. All numbers only grow, except the windows.
 
-    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `outbox` asks the
-    outbox, None where there is none.
+    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `outbox` and
+    `feedback` ask these, None where there is none.
     """
 
     started_ns: int
     degraded: str = ""
     outbox: Callable[[], OutboxState] | None = None
+    feedback: Callable[[], FeedbackState] | None = None
     frames: int = 0
     decisions: int = 0
     publish_dropped: int = 0
@@ -95,6 +97,7 @@ class Health:
             ),
             degraded=self.degraded,
             outbox=self._outbox(),
+            feedback=self._feedback(),
         )
 
     def _outbox(self) -> messages.OutboxHealth | None:
@@ -104,6 +107,21 @@ class Health:
         lost = {route.value: state.lost.get(route, 0) for route in Route}
         return messages.OutboxHealth(
             waiting=state.waiting, waiting_bytes=state.waiting_bytes, delivered=state.delivered, lost=lost
+        )
+
+    def _feedback(self) -> messages.FeedbackHealth | None:
+        if self.feedback is None:
+            return None
+        state = self.feedback()
+        return messages.FeedbackHealth(
+            remembered=state.remembered,
+            dropped=state.dropped,
+            verdicts=dict(state.verdicts),
+            audits_waiting=state.audits_waiting,
+            window=state.window,
+            window_of=state.window_of,
+            events=dict(state.events),
+            accuracy=state.accuracy,
         )
 
 

@@ -20,11 +20,16 @@ from edge.errors import InputError
 __all__ = [
     "SCHEMA",
     "TOPICS",
+    "AccuracyRow",
     "Candidate",
     "DecisionMessage",
+    "EventMessage",
+    "FeedbackHealth",
     "HealthMessage",
+    "LowAccuracy",
     "Origin",
     "Region",
+    "Share",
     "decode",
     "encode",
     "json_schema",
@@ -36,6 +41,7 @@ SCHEMA = 1
 TOPICS: dict[str, tuple[str, str, str]] = {
     "decision.": ("DecisionMessage of the camera named behind the dot", "every decision", "lossy: count gaps in seq"),
     "health": ("HealthMessage", "every second", "lossy: the next one replaces it"),
+    "event": ("EventMessage", "when a rule fires", "sent again until the socket took it; the heartbeat counts them"),
 }
 
 MAX_PAYLOAD_BYTES = 1 << 20
@@ -85,6 +91,7 @@ class DecisionMessage(_Message, frozen=True, tag_field="type", tag="decision"):
     `track` numbers what lies in one place, per camera and epoch: a thing is charged for once, by its first `accept`.
     `looks` are the looks at it since its camera was last opened, this one counted.
     `degraded`: it was made by an engine that stands in for the bundle's; the heartbeat says why.
+    `audit`: accepted, and drawn for a person to look at all the same; the verdict goes to the feedback socket.
     """
 
     schema: int
@@ -110,6 +117,7 @@ class DecisionMessage(_Message, frozen=True, tag_field="type", tag="decision"):
     degraded: bool = False
     track: int = 0
     looks: int = 1
+    audit: bool = False
 
 
 class CameraHealth(_Message, frozen=True):
@@ -139,11 +147,55 @@ class OutboxHealth(_Message, frozen=True):
     lost: dict[str, int]
 
 
+class Share(_Message, frozen=True):
+    """A share in [0, 1] with its 95 % interval, from `checked` verdicts of which `right` were right."""
+
+    value: Probability
+    low: Probability
+    high: Probability
+    right: int
+    checked: int
+
+
+class AccuracyRow(_Message, frozen=True):
+    """How right one product, one tier or all were in a window; `scale` is product, tier or all.
+
+    `charged`: of the audited things accepted as this, the share that was it (exact interval).
+    `asked`: of the things that were this and were not accepted, the share whose best candidate was it (exact).
+    `weighted`: of all things that were this, each by the inverse of its chance to be checked (approximate interval).
+    `estimated`: no truth in it: the mean calibrated confidence of the `things` accepted as this (CBPE).
+    """
+
+    scale: str
+    name: str
+    charged: Share | None
+    asked: Share | None
+    weighted: Share | None
+    estimated: float | None
+    things: int
+
+
+class FeedbackHealth(_Message, frozen=True):
+    """What came back. `verdicts` by result since the start; `events` by kind since the file began; `accuracy` is that
+    of tiers and all in the last window that closed, `window` of `window_of` verdicts are in the next one. `dropped` are
+    decisions that could not be remembered.
+    """
+
+    remembered: int
+    dropped: int
+    verdicts: dict[str, int]
+    audits_waiting: int
+    window: int
+    window_of: int
+    events: dict[str, int]
+    accuracy: tuple[AccuracyRow, ...]
+
+
 class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     """The heartbeat. `routes` counts decisions since the start; latencies are of the last 1,000 decisions.
 
-    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `outbox` is there
-    where one is configured.
+    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `outbox` and
+    `feedback` are there where they are configured.
     """
 
     schema: int
@@ -162,9 +214,43 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     cameras: tuple[CameraHealth, ...]
     degraded: str = ""
     outbox: OutboxHealth | None = None
+    feedback: FeedbackHealth | None = None
 
 
-Message: TypeAlias = DecisionMessage | HealthMessage
+class LowAccuracy(_Message, frozen=True):
+    """One product or tier whose accuracy is low: the counts of two windows, and the larger of their p-values."""
+
+    question: str  # charged or asked, as in AccuracyRow
+    scale: str
+    name: str
+    right_before: int
+    checked_before: int
+    right: int
+    checked: int
+    threshold: float
+    p_value: float
+
+
+class EventMessage(_Message, frozen=True, tag_field="type", tag="event"):
+    """A rule fired. `event` is low_accuracy, accept_error_in_doubt, unknown_rate_drifts or new_products.
+
+    `summary` says it to a person; `evidence` are the figures, and `low` the products and tiers, the surest first. An
+    event may come twice, with the same `event_id`.
+    """
+
+    schema: int
+    event_id: str
+    device_id: str
+    epoch: str
+    seq: int
+    bundle_id: str
+    event: str
+    summary: str
+    evidence: dict[str, float | str]
+    low: tuple[LowAccuracy, ...] = ()
+
+
+Message: TypeAlias = DecisionMessage | HealthMessage | EventMessage
 
 _json_decoder = msgspec.json.Decoder(Message)
 _msgpack_decoder = msgspec.msgpack.Decoder(Message)

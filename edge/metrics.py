@@ -63,6 +63,7 @@ class _HealthCollector(Collector):
         yield from self._decisions()
         yield from self._per_camera()
         yield from self._outbox()
+        yield from self._feedback()
         health = self._health
         info = GaugeMetricFamily("edge_bundle_info", "The bundle in use", labels=["bundle"])
         info.add_metric([self._bundle_id], 1)
@@ -103,6 +104,32 @@ class _HealthCollector(Collector):
         for route in Route:
             lost.add_metric([route.value], state.lost.get(route, 0))
         yield lost
+
+    def _feedback(self) -> Iterator[Metric]:
+        if self._health.feedback is None:
+            return
+        state = self._health.feedback()
+        yield GaugeMetricFamily("edge_feedback_remembered", "Decisions that a verdict can name", state.remembered)
+        yield GaugeMetricFamily(
+            "edge_feedback_audits_waiting", "Audited things without a verdict", state.audits_waiting
+        )
+        yield CounterMetricFamily("edge_feedback_dropped", "Decisions that could not be remembered", state.dropped)
+        verdicts = CounterMetricFamily("edge_feedback_verdicts", "Verdicts by what became of them", labels=["result"])
+        for result, count in sorted(state.verdicts.items()):
+            verdicts.add_metric([result], count)
+        events = GaugeMetricFamily("edge_feedback_events", "Events that are kept, by kind", labels=["event"])
+        for event, count in sorted(state.events.items()):
+            events.add_metric([event], count)
+        measured = GaugeMetricFamily("edge_accuracy", "Of the last window, by truth", labels=["tier", "question"])
+        estimated = GaugeMetricFamily("edge_accuracy_estimated", "The same without truth (CBPE)", labels=["tier"])
+        for row in state.accuracy:
+            tier = row.name or "all"
+            for question, share in (("charged", row.charged), ("asked", row.asked), ("weighted", row.weighted)):
+                if share is not None:
+                    measured.add_metric([tier, question], share.value)
+            if row.estimated is not None:
+                estimated.add_metric([tier], row.estimated)
+        yield from (verdicts, events, measured, estimated)
 
     def _per_camera(self) -> Iterator[Metric]:
         frames = CounterMetricFamily("edge_frames", "Frames delivered by the camera", labels=["camera"])

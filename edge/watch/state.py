@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from edge.errors import InputError
-from edge.messages import CameraHealth, DecisionMessage, HealthMessage, decode
+from edge.messages import CameraHealth, DecisionMessage, EventMessage, HealthMessage, decode
 from edge.types import Route
 
 __all__ = ["KEPT_DECISIONS", "KEPT_DEVICES", "OTHER", "CameraRow", "Row", "RouteShare", "View", "WatchState"]
@@ -134,6 +134,8 @@ class WatchState:
             device.health = message
             device.routes = Counter({route: _count(message.routes.get(route, 0)) for route in _ROUTES})
             device.routes[OTHER] = sum(_count(count) for route, count in message.routes.items() if route not in _ROUTES)
+            return None
+        if isinstance(message, EventMessage):
             return None
         row = _row(message, missed)
         self.received += 1

@@ -15,6 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from edge import messages
 from edge.capture.memory import MemorySource
 from edge.errors import PublishError
+from edge.feedback.state import FeedbackState
+from edge.feedback.wire import RESULTS
 from edge.health import Health, percentile
 from edge.metrics import MetricsServer
 from edge.types import Decision, Reason, Route
@@ -109,6 +111,35 @@ def test_drops_and_failures_are_told_by_reason_and_their_sum_is_what_was_dropped
     assert 'edge_frames_dropped_total{camera="basket",reason="newer_frame"} 5.0' in text
     assert 'edge_frames_dropped_total{camera="basket",reason="too_old"} 2.0' in text
     assert 'edge_camera_failures_total{camera="basket",reason="frozen"} 1.0' in text
+
+
+def test_what_came_back_is_on_the_heartbeat_and_on_the_page() -> None:
+    share = messages.Share(value=0.9, low=0.8, high=0.95, right=9, checked=10)
+    rows = tuple(
+        messages.AccuracyRow(
+            scale=scale, name=name, charged=share, asked=None, weighted=share, estimated=0.97, things=4
+        )
+        for scale, name in (("all", ""), ("tier", "head"), ("tier", "mid"), ("tier", "tail"))
+    )
+    state = FeedbackState(7, 1, dict.fromkeys(RESULTS, 2), 3, 4, 1000, {"low_accuracy": 5}, rows)
+    health = noted([1.0])
+    health.feedback = lambda: state
+    message = health.message(messages.Origin("cart-1", "epoch", "bundle"), [], now_ns=SECOND_NS)
+    assert message.feedback is not None
+    assert message.feedback.accuracy == rows
+    assert messages.decode(messages.encode(message, "json")) == message
+    listen = f"127.0.0.1:{free_port()}"
+    with (
+        MetricsServer(listen, health, [MemorySource("basket", [])], "b1"),
+        urllib.request.urlopen(f"http://{listen}/metrics", timeout=10) as page,
+    ):
+        families = {family.name: family for family in text_string_to_metric_families(page.read().decode())}
+    assert {s.labels["result"]: s.value for s in families["edge_feedback_verdicts"].samples} == dict(state.verdicts)
+    measured = {(s.labels["tier"], s.labels["question"]): s.value for s in families["edge_accuracy"].samples}
+    assert measured["head", "charged"] == 0.9
+    assert ("head", "asked") not in measured
+    assert {s.labels["tier"]: s.value for s in families["edge_accuracy_estimated"].samples}["all"] == 0.97
+    assert sum(len(family.samples) for family in families.values()) <= 100
 
 
 def test_a_taken_metrics_port_is_one_clear_error() -> None:

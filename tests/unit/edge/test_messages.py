@@ -49,6 +49,47 @@ def test_round_trip(message: messages.DecisionMessage, form: str) -> None:
     assert messages.decode(messages.encode(message, form)) == message
 
 
+share = messages.Share(value=0.9, low=0.8, high=0.95, right=9, checked=10)
+row = messages.AccuracyRow(
+    scale="tier", name="head", charged=share, asked=None, weighted=share, estimated=0.97, things=40
+)
+low = messages.LowAccuracy(
+    question="asked",
+    scale="product",
+    name="sku-1",
+    right_before=1,
+    checked_before=20,
+    right=2,
+    checked=20,
+    threshold=0.5,
+    p_value=1e-4,
+)
+event = messages.EventMessage(
+    schema=messages.SCHEMA,
+    event_id="cart-7:f:1",
+    device_id="cart-7",
+    epoch="e",
+    seq=3,
+    bundle_id="b",
+    event="low_accuracy",
+    summary="sku-1 is low",
+    evidence={"found": 1, "tier": "head", "stake": 20.5},
+    low=(low,),
+)
+
+
+@pytest.mark.parametrize("form", ["json", "msgpack"])
+def test_an_event_and_its_evidence_make_the_round_trip(form: str) -> None:
+    assert messages.decode(messages.encode(event, form)) == event
+    assert msgspec.json.decode(msgspec.json.encode(row), type=messages.AccuracyRow) == row
+
+
+def test_every_topic_stands_in_the_consumers_guide() -> None:
+    guide = (Path(__file__).parents[3] / "deploy" / "examples" / "README.md").read_text()
+    for topic in messages.TOPICS:
+        assert f"| `{topic}" in guide
+
+
 def test_a_stored_message_of_schema_1_still_decodes() -> None:
     message = messages.decode(GOLDEN.read_bytes())
     assert isinstance(message, messages.DecisionMessage)

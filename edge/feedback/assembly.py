@@ -1,0 +1,43 @@
+"""The parts of feedback put together from the configuration and the bundle."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge.bundle import Bundle
+from edge.config import FeedbackConfig
+from edge.feedback.clerk import Clerk, Parts
+from edge.feedback.judge import Catalogue, Judge
+from edge.feedback.ledger import Ledger
+from edge.feedback.store import Store
+
+__all__ = ["catalogue_of", "clerk_of"]
+
+ACCEPT_ERROR = 0.01  # edge-calibrate's own, for a bundle that does not say
+
+log = logging.getLogger("edge.feedback")
+
+
+def catalogue_of(bundle: Bundle) -> Catalogue:
+    """Return what the rules know of a bundle. Products that were enrolled and removed again are not new."""
+    tiers = {info.sku: info.tier for info in bundle.classes}
+    enrolled = {change.sku for change in bundle.info.changes if change.change == "enrol"}
+    promised = bundle.info.promise.get("accept_error")
+    accept_error = promised if isinstance(promised, float) and 0.0 < promised < 1.0 else ACCEPT_ERROR
+    return Catalogue(bundle.id, tiers, len(enrolled & tiers.keys()), accept_error)
+
+
+@contextmanager
+def clerk_of(config: FeedbackConfig, bundle: Bundle, device_id: str, clock_ns: Callable[[], int]) -> Iterator[Clerk]:
+    """Yield a clerk at work; raises InputError and PublishError as its parts do."""
+    catalogue = catalogue_of(bundle)
+    with Store(Path(config.path), config.max_decisions) as store:
+        if store.put_aside is not None:
+            log.error("feedback %s was damaged; it was put aside as %s and begins anew", config.path, store.put_aside)
+        judge = Judge(config, catalogue)
+        ledger = Ledger(store, judge, catalogue, device_id, config.window_verdicts)
+        with Clerk(Parts(store, judge, ledger), config.listen, config.window_verdicts, clock_ns) as clerk:
+            yield clerk

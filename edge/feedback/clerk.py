@@ -1,0 +1,227 @@
+"""The clerk: one thread that commits what the frame loop hands over, takes verdicts and answers after the commit.
+
+The frame loop never waits: `put` is a bounded queue, and what finds it full is counted. Decisions are committed once
+every COMMIT_MS, or with the next verdict; a power cut takes at most those, and a verdict about one of them is answered
+`unknown_decision`. A disk that refuses stops nothing: verdicts are answered `not_kept` meanwhile.
+
+A ROUTER socket without ZMTP heartbeats (they can abort a receiving process, libzmq 4.3.5); a sender that is gone when
+its answer is ready gets none, sends again, and is answered `again`.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+import zmq
+
+from edge.errors import InputError, PublishError
+from edge.feedback.judge import Judge
+from edge.feedback.ledger import Ledger
+from edge.feedback.listening import refuse_taken, remove
+from edge.feedback.state import Decided, FeedbackState, Told
+from edge.feedback.store import Store
+from edge.feedback.wire import MAX_BYTES, Answer, Ask, Verdict, decode
+
+__all__ = ["QUEUE", "Clerk", "Parts"]
+
+TICK_MS = 200
+COMMIT_MS = 1_000
+QUEUE = 10_000  # decisions that wait for the disk
+BATCH = 200  # verdicts in one commit
+WAITING = 200  # messages that libzmq keeps for us; 16 KiB each at most
+JOIN_S = 5.0
+
+log = logging.getLogger("edge.feedback")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a clerk works with: an opened store, the rules, and the ledger over both."""
+
+    store: Store
+    judge: Judge
+    ledger: Ledger
+
+
+class Clerk:
+    """Works inside `with`; raises PublishError where `endpoint` is taken. `window` is what the heartbeat says it is."""
+
+    def __init__(self, parts: Parts, endpoint: str, window: int, clock_ns: Callable[[], int]) -> None:
+        self._parts = parts
+        self._endpoint = endpoint
+        self._window = window
+        self._clock_ns = clock_ns
+        self._queue: queue.Queue[Decided] = queue.Queue(QUEUE)
+        self._pending: list[Decided] = []  # taken from the queue, refused by the disk
+        self._told: deque[Told] = deque()  # to be published by the frame loop
+        self._published: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._to_note: list[int] = []
+        self._dropped = 0
+        self._malformed = 0
+        self._not_kept = 0
+        self._committed_ns = 0
+        self._refusing = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feedback", daemon=True)
+        self._state = FeedbackState(0, 0, {}, 0, 0, window, {}, ())
+
+    def __enter__(self) -> Clerk:
+        try:
+            self._told.extend(self._parts.ledger.open())
+        except sqlite3.Error as error:
+            raise PublishError(f"the feedback file refuses: {error}; free its disk or change feedback.path") from None
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+        self._socket = self._context.socket(zmq.ROUTER)
+        try:
+            self._listen(self._socket)
+        except BaseException:
+            self._socket.close()
+            self._context.term()
+            raise
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Commit what is queued and stop."""
+        self._stop.set()
+        self._thread.join(JOIN_S)
+
+    def put(self, decided: Decided) -> bool:
+        """Hand one decision over; False where the disk has refused for so long that there is no room for it."""
+        try:
+            self._queue.put_nowait(decided)
+        except queue.Full:
+            self._dropped += 1
+            return False
+        return True
+
+    def next_event(self) -> Told | None:
+        """Return the oldest event that is not published, for the frame loop."""
+        return self._told[0] if self._told else None
+
+    def published(self, told: Told) -> None:
+        """Note that the oldest event went out; for the frame loop."""
+        self._told.popleft()
+        self._published.put(told.row)
+
+    def state(self) -> FeedbackState:
+        """Return the figures, for the heartbeat and the metrics."""
+        return self._state
+
+    def _listen(self, socket: zmq.Socket[bytes]) -> None:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.MAXMSGSIZE, 4 * MAX_BYTES)
+        socket.setsockopt(zmq.RCVHWM, WAITING)
+        socket.setsockopt(zmq.SNDHWM, WAITING)
+        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        refuse_taken(self._endpoint)
+        try:
+            socket.bind(self._endpoint)
+        except zmq.ZMQError as error:
+            told = f"cannot listen on {self._endpoint}: {error.strerror}"
+            raise PublishError(f"{told}; free it or change feedback.listen") from None
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._socket.poll(TICK_MS, zmq.POLLIN)
+                self._step()
+            self._step(last=True)
+            if self._pending:
+                log.error("%d decisions are forgotten: the disk refused them to the end", len(self._pending))
+        except Exception:
+            log.exception("feedback ends here, deciding goes on; a bug")
+        finally:
+            self._socket.close()
+            self._context.term()
+            remove(self._endpoint)
+
+    def _step(self, last: bool = False) -> None:
+        requests = self._requests()
+        now_ns = self._clock_ns()
+        due = last or now_ns - self._committed_ns >= COMMIT_MS * 1_000_000
+        if not requests and not due:
+            return
+        self._committed_ns = now_ns
+        while not self._queue.empty() and len(self._pending) < QUEUE:
+            self._pending.append(self._queue.get_nowait())
+        while not self._published.empty():
+            self._to_note.append(self._published.get_nowait())
+        verdicts = [request for _, request in requests]
+        for (envelope, _), answer in zip(requests, self._commit(verdicts), strict=True):
+            self._answer(envelope, msgspec.json.encode(answer))
+        with suppress(sqlite3.Error):  # said by _commit, which comes again
+            if last:
+                self._parts.ledger.finish()
+            self._look()
+
+    def _commit(self, verdicts: Sequence[Verdict]) -> list[Answer]:
+        try:
+            answers, told = self._parts.ledger.take(self._pending, verdicts, self._to_note)
+        except sqlite3.Error as error:
+            if not self._refusing:
+                log.error("the feedback file refuses: %s; deciding goes on, %d wait", error, len(self._pending))
+            self._refusing = True
+            self._not_kept += len(verdicts)
+            why = f"the disk refuses: {error}"
+            return [Answer(decision_id=one.decision_id, result="not_kept", why=why) for one in verdicts]
+        self._refusing = False
+        self._pending, self._to_note = [], []
+        for one in told:
+            log.warning("%s: %s", one.finding.event, one.finding.summary)
+        self._told.extend(told)
+        return answers
+
+    def _requests(self) -> list[tuple[list[bytes], Verdict]]:
+        """Return the verdicts that are there, with the frames that lead back; answer everything else."""
+        found: list[tuple[list[bytes], Verdict]] = []
+        for _ in range(BATCH):
+            if not self._socket.poll(0, zmq.POLLIN):
+                break
+            *envelope, payload = self._socket.recv_multipart()
+            try:
+                if envelope[1:] not in ([], [b""]):
+                    raise InputError(f"message of {len(envelope)} frames, expected one")
+                request = decode(payload)
+            except InputError as error:
+                self._malformed += 1
+                refusal = Answer(decision_id="", result="malformed", why=str(error)[:300])
+                self._answer(envelope[:2], msgspec.json.encode(refusal))
+                continue
+            if isinstance(request, Ask):
+                self._answer(envelope, msgspec.json.encode(self._parts.judge.closed.rows))
+            else:
+                found.append((envelope, request))
+        return found
+
+    def _answer(self, envelope: Sequence[bytes], payload: bytes) -> None:
+        try:
+            self._socket.send_multipart([*envelope, payload], flags=zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            log.debug("an answer was not taken: %s", error)
+
+    def _look(self) -> None:
+        """Take the figures anew; only here, in the thread that has the store."""
+        parts, results = self._parts, dict(self._parts.ledger.results)
+        results["malformed"] += self._malformed
+        results["not_kept"] += self._not_kept
+        rows = tuple(row for row in parts.judge.closed.rows if row.scale != "product")
+        self._state = FeedbackState(
+            remembered=parts.store.remembered(),
+            dropped=self._dropped,
+            verdicts=results,
+            audits_waiting=parts.store.audits_waiting(),
+            window=parts.ledger.in_window,
+            window_of=self._window,
+            events=parts.store.events(),
+            accuracy=rows,
+        )

@@ -1,0 +1,42 @@
+"""An ipc path to listen on: never taken from a file or from somebody who listens there, and gone afterwards.
+
+libzmq by itself takes the path away from whatever stands there.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from edge.errors import InputError, PublishError
+
+__all__ = ["refuse_taken", "remove"]
+
+
+def refuse_taken(endpoint: str) -> None:
+    """Raise InputError where a file stands, PublishError where somebody listens; a dead socket is no hindrance."""
+    path = _path(endpoint)
+    if path is None or not os.path.lexists(path):
+        return
+    if not path.is_socket():
+        raise InputError(f"cannot listen on {endpoint}: a file or a folder stands there; change feedback.listen")
+    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
+        probe.settimeout(1.0)
+        probe.connect(str(path))
+        raise PublishError(f"cannot listen on {endpoint}: another process does; stop it or change feedback.listen")
+
+
+def remove(endpoint: str) -> None:
+    """Take the socket file of an endpoint that was listened on away."""
+    path = _path(endpoint)
+    if path is not None:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _path(endpoint: str) -> Path | None:
+    """Return the path of an ipc endpoint, None for another one and for an abstract name."""
+    scheme, _, name = endpoint.partition("://")
+    return Path(name) if scheme == "ipc" and not name.startswith("@") else None
