@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import zmq
 
-from edge.errors import InputError
+from edge.errors import InputError, PublishError
 from edge.outbox.state import OutboxState
 from edge.outbox.store import Entry, Store
 from edge.outbox.wire import acknowledged, row_frame
@@ -67,7 +67,12 @@ class Courier:
         self._thread.join(JOIN_S)
 
     def put(self, route: Route, payload: bytes) -> bool:
-        """Hand one decision over; False where the disk has refused for so long that there is no room for it."""
+        """Hand one decision over; False where the disk has refused for so long that there is no room for it.
+
+        Raises PublishError where the courier is gone: nothing would be kept any more, and nobody would know.
+        """
+        if self._thread.ident is not None and not self._thread.is_alive():
+            raise PublishError("the outbox's thread has ended, see the log before this; start the daemon again")
         try:
             self._queue.put_nowait(Entry(route, payload))
         except queue.Full:

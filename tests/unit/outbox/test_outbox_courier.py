@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from edge.errors import InputError
+from edge.errors import InputError, PublishError
 from edge.outbox import courier as courier_module
 from edge.outbox.courier import Courier
 from edge.outbox.store import Limits, Store
@@ -137,6 +137,20 @@ def test_the_frame_loop_never_waits_and_what_has_no_room_is_counted(
     assert courier.state().lost[Route.REVIEW] == 2
     with courier:
         until(lambda: courier.state().waiting == 3)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_courier_that_broke_down_is_not_fed_in_silence(
+    store: Store, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(store, "waiting", broken)
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        courier._thread.join(WAIT_MS / 1000)
+        with pytest.raises(PublishError, match="start the daemon again"):
+            courier.put(Route.ACCEPT, b"x")
 
 
 @pytest.mark.parametrize("rows", [[1], [1, 2, 3], [2**62, 0]])
