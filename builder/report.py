@@ -72,7 +72,8 @@ def _kept_table(kept: Kept) -> Table:
 
 
 def _accuracy_table(accuracy: Accuracy) -> Table:
-    title = f"labelled photos recognised; the same best candidate for {accuracy.same:.1%}"
+    among = f"labelled photos recognised among {len(accuracy.per_sku.sku):,} products"  # fewer are easier to tell apart
+    title = f"{among}; the same best candidate for {accuracy.same:.1%}"
     table = Table(title=title, title_justify="left", caption_justify="left")
     for column in ("", "photos", "float", "INT8", "loss, points (95 %)", "limit"):
         table.add_column(column, justify="right" if column else "left", no_wrap=not column)
