@@ -64,6 +64,13 @@ class Figures:
         return self.enrolled_accepted / self.enrolled if self.enrolled else 0.0
 
     @property
+    def things(self) -> dict[str, int]:
+        """Return how many enrolled things were placed, and how many of them were accepted `rightly` and `wrongly`."""
+        own = {ending.partition(": ")[2]: n for ending, n in self.events.items() if ending.startswith("enrolled: ")}
+        rightly, wrongly = own.get("accepted rightly", 0), own.get("accepted wrongly", 0)
+        return {"placed": sum(own.values()), "rightly": rightly, "wrongly": wrongly}
+
+    @property
     def accepted_error(self) -> float:
         """Return the share of accepted decisions about enrolled products that named another one; 0 without any."""
         return self.enrolled_accepted_wrong / self.enrolled_accepted if self.enrolled_accepted else 0.0

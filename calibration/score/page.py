@@ -67,7 +67,7 @@ def _one_per_event(judged: Iterable[Judged]) -> list[tuple[Judged, int]]:
 
 
 def _head(figures: Figures, bundle_id: str) -> str:
-    total = max(figures.decisions, 1)
+    total, things = max(figures.decisions, 1), figures.things
     bar = "".join(f"<div class='{r}' style='width:{100 * n / total:.2f}%'></div>" for r, n in figures.routes.items())
     legend = "".join(f"<i class='{r}'></i>{r} {n} ({100 * n / total:.1f} %)" for r, n in figures.routes.items())
     boxes = "".join(
@@ -76,7 +76,7 @@ def _head(figures: Figures, bundle_id: str) -> str:
             (str(figures.decisions), "decisions"),
             (f"{100 * figures.automation:.1f} %", "automation rate (enrolled products)"),
             (f"{100 * figures.silent_error:.1f} %", f"silent errors: {figures.accepted_wrong} of {figures.accepted}"),
-            (f"{100 * figures.accepted_error:.1f} %", "of these on enrolled products, which the promise limits"),
+            (f"{things['rightly']} of {things['placed']}", f"enrolled things accepted; {things['wrongly']} wrongly"),
             (f"{100 * figures.top1_right / max(figures.enrolled, 1):.1f} %", "best candidate right, any route"),
             (f"{figures.latency_p50_ms:.0f} / {figures.latency_p99_ms:.0f} ms", "latency p50 / p99"),
         )
