@@ -55,24 +55,26 @@ def _open(path: Path, form: Form) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA locking_mode=EXCLUSIVE")
-        _refuse_foreign(database, path, form)
+        new = _is_new(database, path, form)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=FULL")
         if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("quick_check found damage")
-        database.execute("BEGIN IMMEDIATE")
-        database.execute(f"PRAGMA application_id={form.application}")
-        database.execute(f"PRAGMA user_version={form.schema}")
-        for table in form.tables:
-            database.execute(table)
-        database.execute("COMMIT")
+        if new:  # a file that is there is not written to: a full disk keeps nobody from starting
+            database.execute("BEGIN IMMEDIATE")
+            database.execute(f"PRAGMA application_id={form.application}")
+            database.execute(f"PRAGMA user_version={form.schema}")
+            for table in form.tables:
+                database.execute(table)
+            database.execute("COMMIT")
     except BaseException:
         database.close()
         raise
     return database
 
 
-def _refuse_foreign(database: sqlite3.Connection, path: Path, form: Form) -> None:
+def _is_new(database: sqlite3.Connection, path: Path, form: Form) -> bool:
+    """Say whether nothing is in the file yet; raises InputError for what is not of this form."""
     application, version = (
         database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
     )
@@ -81,6 +83,7 @@ def _refuse_foreign(database: sqlite3.Connection, path: Path, form: Form) -> Non
         found = "is another program's database" if application != form.application else f"has schema {version}"
         expected = f"expected {form.name} of schema {form.schema}"
         raise InputError(f"{path}: {found}, {expected}; give {form.key} another path")
+    return not tables
 
 
 def _put_aside(path: Path) -> Path:

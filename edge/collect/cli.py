@@ -19,6 +19,7 @@ from edge.address import is_local
 from edge.collect.archive import Added, Archive
 from edge.command import Parser, run
 from edge.errors import InputError, PublishError
+from edge.listening import refuse_taken, remove
 from edge.outbox.wire import acknowledgement, row_of
 
 __all__ = ["main"]
@@ -51,7 +52,10 @@ def _collect(argv: Sequence[str]) -> int:
     with Archive(arguments.out) as archive, zmq.Context(io_threads=1) as context, context.socket(zmq.ROUTER) as socket:
         _listen(socket, arguments.listen)
         print(f"listening on {socket.getsockopt_string(zmq.LAST_ENDPOINT)}", flush=True)
-        added = _serve(socket, archive, stop)
+        try:
+            added = _serve(socket, archive, stop)
+        finally:
+            remove(arguments.listen)
     print(f"{added.new} decisions written, {added.again} came again, {added.rejected} rejected")
     return 0
 
@@ -60,6 +64,7 @@ def _listen(socket: zmq.Socket[bytes], endpoint: str) -> None:
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    refuse_taken(endpoint, "--listen")
     try:
         socket.bind(endpoint)
     except zmq.ZMQError as error:

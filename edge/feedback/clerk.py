@@ -25,10 +25,10 @@ import zmq
 from edge.errors import InputError, PublishError
 from edge.feedback.judge import Judge
 from edge.feedback.ledger import Ledger
-from edge.feedback.listening import refuse_taken, remove
 from edge.feedback.state import Decided, FeedbackState, Told
 from edge.feedback.store import Store
 from edge.feedback.wire import MAX_BYTES, Answer, Ask, Verdict, decode
+from edge.listening import refuse_taken, remove
 
 __all__ = ["QUEUE", "Clerk", "Parts"]
 
@@ -96,7 +96,12 @@ class Clerk:
         self._thread.join(JOIN_S)
 
     def put(self, decided: Decided) -> bool:
-        """Hand one decision over; False where the disk has refused for so long that there is no room for it."""
+        """Hand one decision over; False where the disk has refused for so long that there is no room for it, or where
+        the clerk's thread has ended: its traceback is in the log, and every decision counts as dropped.
+        """
+        if self._thread.ident is not None and not self._thread.is_alive():
+            self._dropped += 1
+            return False
         try:
             self._queue.put_nowait(decided)
         except queue.Full:
@@ -123,7 +128,7 @@ class Clerk:
         socket.setsockopt(zmq.RCVHWM, WAITING)
         socket.setsockopt(zmq.SNDHWM, WAITING)
         socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-        refuse_taken(self._endpoint)
+        refuse_taken(self._endpoint, "feedback.listen")
         try:
             socket.bind(self._endpoint)
         except zmq.ZMQError as error:

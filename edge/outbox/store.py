@@ -1,13 +1,12 @@
 """The outbox on the disk: an SQLite table that keeps what was committed through a power cut, within bounds.
 
-- WAL with `synchronous=FULL`: a commit is on the disk when it returns. (With NORMAL, the usual advice, a power cut took
-  thousands of committed rows in tests.) One process has the file to itself.
+- A commit is on the disk when it returns; one process has the file to itself; a damaged file is put aside
+  (`edge.durable`).
 - Bounded in rows and in bytes of payload. Where a new decision has no room, the oldest `accept` makes it, then the
   oldest `verify`; `review` and `unknown` are never given up: with those alone in it, the outbox takes nothing more.
   Both losses are counted.
 - A full disk takes nothing new, and what arrives still leaves: SQLite needs room to delete as well, so a file beside
   the database reserves some, which goes while the disk is full. Nothing is kept until it is there again.
-- A file that is damaged is put aside under another name, never deleted, and an empty one takes its place.
 - Row numbers are never used twice, so a late acknowledgement cannot hit another decision.
 
 Not for several threads at once.
@@ -15,7 +14,6 @@ Not for several threads at once.
 
 from __future__ import annotations
 
-import itertools
 import os
 import sqlite3
 from collections import Counter
@@ -24,13 +22,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import InputError, PublishError
+from edge.durable import Form, open_durable
+from edge.errors import PublishError
 from edge.types import Route
 
 __all__ = ["Entry", "Limits", "Store"]
 
-APPLICATION = 0x5E1FED6E
-SCHEMA = 1
+_FORM = Form(
+    name="an outbox",
+    application=0x5E1FED6E,
+    schema=1,
+    tables=(
+        "CREATE TABLE outbox (row INTEGER PRIMARY KEY AUTOINCREMENT, keeps INTEGER NOT NULL, payload BLOB NOT NULL)",
+        "CREATE INDEX by_keeps ON outbox (keeps, row)",
+    ),
+    key="outbox.path",
+)
 _KEEPS = {Route.ACCEPT: 0, Route.VERIFY: 1, Route.REVIEW: 2, Route.UNKNOWN: 2}  # the lowest makes room first
 _GIVEN_UP = {0: Route.ACCEPT, 1: Route.VERIFY}
 _CHUNK = 64  # rows that go at once
@@ -68,16 +75,17 @@ class Store:
         self.put_aside: Path | None = None  # where a damaged file went
 
     def __enter__(self) -> Store:
+        database, self.put_aside = open_durable(self._path, _FORM)
         try:
-            self._open()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise self._cannot(error) from None
-            self._put_aside()
-            try:
-                self._open()
-            except sqlite3.Error as again:
-                raise self._cannot(again) from None
+            database.isolation_level = "IMMEDIATE"
+            database.execute("PRAGMA secure_delete=OFF")  # some builds write zeros over what goes, which takes room
+            pages = self._limits.reserve_bytes // (4 * _PAGE_BYTES)  # the log stays well under the reserve
+            database.execute(f"PRAGMA wal_autocheckpoint={max(1, pages)}")
+            count, size = database.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox").fetchone()
+        except sqlite3.Error as error:
+            database.close()
+            raise PublishError(f"{self._path}: {error}; free it, or give outbox.path another place") from None
+        self._database, self.rows, self.bytes = database, int(count), int(size)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -169,57 +177,6 @@ class Store:
 
     def _chunk(self) -> int:
         return min(_CHUNK, max(1, self._limits.max_rows // 16))
-
-    def _open(self) -> None:
-        """Open and check; raises sqlite3.DatabaseError for a damaged file, OperationalError for what is no damage."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self._path, timeout=0.0, isolation_level="IMMEDIATE", check_same_thread=False)
-        try:
-            database.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._refuse_foreign(database)
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=FULL")
-            database.execute("PRAGMA secure_delete=OFF")  # some builds write zeros over what goes, which takes room
-            pages = self._limits.reserve_bytes // (4 * _PAGE_BYTES)  # the log stays well under the reserve
-            database.execute(f"PRAGMA wal_autocheckpoint={max(1, pages)}")
-            if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                raise sqlite3.DatabaseError("quick_check found damage")
-            with database:
-                database.execute(f"PRAGMA application_id={APPLICATION}")
-                database.execute(f"PRAGMA user_version={SCHEMA}")
-                database.execute(
-                    "CREATE TABLE IF NOT EXISTS outbox"
-                    " (row INTEGER PRIMARY KEY AUTOINCREMENT, keeps INTEGER NOT NULL, payload BLOB NOT NULL)"
-                )
-                database.execute("CREATE INDEX IF NOT EXISTS by_keeps ON outbox (keeps, row)")
-            count, size = database.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox").fetchone()
-        except BaseException:
-            database.close()
-            raise
-        self._database, self.rows, self.bytes = database, int(count), int(size)
-
-    def _refuse_foreign(self, database: sqlite3.Connection) -> None:
-        application, version = (
-            database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-        )
-        tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables and (application, version) != (APPLICATION, SCHEMA):
-            found = "is another program's database" if application != APPLICATION else f"has schema {version}"
-            raise InputError(f"{self._path}: {found}, expected an outbox of schema {SCHEMA}; give another path")
-
-    def _put_aside(self) -> None:
-        """Rename the damaged file, and what belongs to it, to the first free name."""
-        names = (self._path.with_name(f"{self._path.name}.damaged-{number}") for number in itertools.count(1))
-        self.put_aside = next(path for path in names if not path.exists())
-        self._path.rename(self.put_aside)
-        for suffix in ("-wal", "-shm"):
-            beside = self._path.with_name(self._path.name + suffix)
-            if beside.exists():
-                beside.rename(self.put_aside.with_name(self.put_aside.name + suffix))
-
-    def _cannot(self, error: sqlite3.Error) -> PublishError:
-        told = "another process uses it" if "locked" in str(error) else str(error)
-        return PublishError(f"{self._path}: {told}; free it, or give outbox.path another place")
 
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:

@@ -6,20 +6,15 @@ they can abort the process of a subscriber that reads too slowly (libzmq 4.3.5);
 serve.
 Specification: ZeroMQ RFC 29 (PUBSUB).
 
-libzmq takes an ipc path away from whatever stands there, a file or another publisher. Here a file is refused, a socket
-that answers is refused as taken, and only a dead one is replaced. The socket file goes with the publisher.
+An ipc path is never taken from a file or from another publisher (`edge.listening`), and goes with this one.
 """
 
 from __future__ import annotations
 
-import os
-import socket
-from contextlib import suppress
-from pathlib import Path
-
 import zmq
 
-from edge.errors import InputError, PublishError
+from edge.errors import PublishError
+from edge.listening import refuse_taken, remove
 from edge.ports import Publisher
 
 __all__ = ["ZmqPublisher"]
@@ -39,9 +34,7 @@ class ZmqPublisher(Publisher):
         self.subscriptions = 0
 
     def _open(self) -> None:
-        path = self._path()
-        if path is not None and os.path.lexists(path):
-            self._refuse_taken(path)
+        refuse_taken(self._endpoint, "publish.decisions")
         self._context = zmq.Context(io_threads=1)
         publisher = self._socket = self._context.socket(zmq.XPUB)
         publisher.setsockopt(zmq.XPUB_NODROP, 1)
@@ -64,28 +57,9 @@ class ZmqPublisher(Publisher):
         if self._context is not None:
             self._context.term()
             self._context = None
-            path = self._path() if self._is_bound else None
-            if path is not None:
-                with suppress(OSError):
-                    path.unlink()
+            if self._is_bound:
+                remove(self._endpoint)
             self._is_bound = False
-
-    def _path(self) -> Path | None:
-        """Return the path of an ipc endpoint, None for another one and for an abstract name."""
-        scheme, _, name = self._endpoint.partition("://")
-        return Path(name) if scheme == "ipc" and not name.startswith("@") else None
-
-    def _refuse_taken(self, path: Path) -> None:
-        """Raise InputError where a file stands, PublishError where somebody listens."""
-        if not path.is_socket():
-            found = "a file or a folder stands there, which would be lost"
-            raise InputError(f"cannot publish on {self._endpoint}: {found}; change publish.decisions")
-        with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
-            probe.settimeout(1.0)
-            probe.connect(str(path))
-            raise PublishError(
-                f"cannot publish on {self._endpoint}: another process does; stop it or change publish.decisions"
-            )
 
     def _send(self, topic: str, payload: bytes) -> bool:
         if self._socket is None:

@@ -104,6 +104,16 @@ def test_an_endpoint_beyond_this_machine_has_to_be_meant(config: Path, tmp_path:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_file_in_the_place_of_the_socket_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("a diary")
+    code = "import sys; from edge.collect.cli import main; sys.exit(main())"
+    arguments = ["--out", str(tmp_path / "decisions.sqlite"), "--listen", f"ipc://{tmp_path}/notes"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "change --listen" in done.stderr
+    assert (tmp_path / "notes").read_text() == "a diary"
+
+
 def test_a_file_that_is_something_else_is_not_written_into(tmp_path: Path) -> None:
     (tmp_path / "decisions.sqlite").write_text("a diary, not a database" * 100)
     code = "import sys; from edge.collect.cli import main; sys.exit(main())"

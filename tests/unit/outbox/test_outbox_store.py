@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,19 @@ def test_a_full_disk_keeps_what_was_kept_and_counts_nothing_twice(small_disk: Pa
             assert store.settle(rows[:-1]) == kept - 1
             store.keep([Entry(Route.REVIEW, b"room again")])
             assert payloads(store)[1:] == [b"room again"]
+
+
+def test_a_disk_that_is_full_at_the_start_keeps_nobody_from_starting(small_disk: Path) -> None:
+    limits = Limits(10_000, 1 << 30, reserve_bytes=128 << 10)
+    with Store(small_disk / "outbox.sqlite", limits) as store:
+        store.keep([Entry(Route.REVIEW, os.urandom(2000)) for _ in range(50)])
+    with (small_disk / "others").open("wb", buffering=0) as others, suppress(OSError):
+        while True:
+            others.write(bytes(4096))
+    with Store(small_disk / "outbox.sqlite", limits) as store:
+        rows = [row for row, _ in store.waiting(0, 100)]
+        assert len(rows) == 50
+        assert store.settle(rows) == 50, "what arrives leaves: the reserve was there from before"
 
 
 KEEPER = """

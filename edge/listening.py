@@ -15,17 +15,21 @@ from edge.errors import InputError, PublishError
 __all__ = ["refuse_taken", "remove"]
 
 
-def refuse_taken(endpoint: str) -> None:
-    """Raise InputError where a file stands, PublishError where somebody listens; a dead socket is no hindrance."""
+def refuse_taken(endpoint: str, key: str) -> None:
+    """Raise InputError where a file stands, PublishError where somebody listens; a dead socket is no hindrance.
+
+    `key` is what a person changes to mend it.
+    """
     path = _path(endpoint)
     if path is None or not os.path.lexists(path):
         return
     if not path.is_socket():
-        raise InputError(f"cannot listen on {endpoint}: a file or a folder stands there; change feedback.listen")
+        found = "a file or a folder stands there, which would be lost"
+        raise InputError(f"cannot listen on {endpoint}: {found}; change {key}")
     with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
         probe.settimeout(1.0)
         probe.connect(str(path))
-        raise PublishError(f"cannot listen on {endpoint}: another process does; stop it or change feedback.listen")
+        raise PublishError(f"cannot listen on {endpoint}: another process does; stop it or change {key}")
 
 
 def remove(endpoint: str) -> None:
