@@ -5,7 +5,6 @@ Invariants
 - A file is decided on to its last frame; a live camera that fails is reopened with backoff while the others go on.
 - Of each camera that has a frame one is taken in turn, so a busy camera takes none from the others.
 - Every decision takes a number (`seq`); one that could not be sent is counted and leaves a gap that everybody sees.
-- A full disk ends the recording, never the deciding.
 """
 
 from __future__ import annotations
@@ -16,30 +15,22 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
 
 import numpy as np
 
-from edge import messages
-from edge.bundle import Bundle
 from edge.capture.backoff import Backoff
 from edge.capture.camera import Camera, CameraState
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.waiting import wait_any
-from edge.errors import CaptureError, PublishError
-from edge.feedback.audit import Auditor
-from edge.feedback.clerk import Clerk
-from edge.feedback.state import Decided, Told
-from edge.health import Health
-from edge.outbox.courier import Courier
+from edge.errors import CaptureError
+from edge.outgoing import Outgoing
 from edge.pipeline import Batch, Pipeline
-from edge.ports import Locator, Publisher
+from edge.ports import Locator
 from edge.preprocess import cut
-from edge.replay.record import Recorder
-from edge.track import Track, Tracker
-from edge.types import Decision, EngineRows, Frame, Image, Region, Route
+from edge.track import Tracker
+from edge.types import EngineRows, Frame, Image, Region
 
-__all__ = ["TICK_MS", "Daemon", "Feedback", "Outgoing", "Sender", "Stream"]
+__all__ = ["TICK_MS", "Daemon", "Stream"]
 
 TICK_MS = 100
 IN_FLIGHT = 2  # one in the engine, one ready for it
@@ -47,7 +38,6 @@ NO_IMAGE: Image = np.empty((0, 0, 3), np.uint8)
 HEARTBEAT_NS = 1_000_000_000
 MOST_WARNINGS = 100  # of one camera in the log; edge_camera_warnings_total goes on counting
 FROZEN_CAP_MS = 4_000  # a covered lens may give one black picture: it must not stay blind for long once it is free
-EPOCH_1970 = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 log = logging.getLogger("edge.daemon")
 
@@ -191,150 +181,3 @@ class Daemon:
             for stream in self._streams.values():
                 stream.tell_warnings()
             self._outgoing.heartbeat(list(self._streams), now_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """Which accepted things are audited, and the clerk who takes the truth about all of them."""
-
-    auditor: Auditor
-    clerk: Clerk
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """Where messages go and in which form (json or msgpack).
-
-    `courier` keeps the decisions until they have arrived; `feedback` remembers them for what is learned later.
-    """
-
-    publisher: Publisher
-    form: str
-    courier: Courier | None = None
-    feedback: Feedback | None = None
-
-
-class Outgoing:
-    """Turns decisions into messages, sends, records and counts them."""
-
-    def __init__(
-        self, bundle: Bundle, origin: messages.Origin, health: Health, sender: Sender, recorder: Recorder | None
-    ) -> None:
-        self._classes = {info.sku: info for info in bundle.classes}
-        self._origin = origin
-        self._health = health
-        self._sender = sender
-        self._recorder = recorder
-
-    @property
-    def records(self) -> bool:
-        """Whether frames are being recorded."""
-        return self._recorder is not None
-
-    def frame(self, frame: Frame) -> None:
-        """Count a frame and record it."""
-        self._health.frames += 1
-        self._record(lambda recorder: recorder.frame(frame))
-
-    def decision(self, frame: Frame, place: tuple[Region, Track], decision: Decision, now_ns: int) -> None:
-        """Send one decision; `now_ns` is CLOCK_MONOTONIC, like the capture time of the frame."""
-        latency_ms = (now_ns - frame.captured_ns) / 1e6
-        message = self._message(frame, place, decision, latency_ms)
-        tier = self._classes[decision.sku].tier if decision.sku else "none"
-        if self._sender.feedback is not None:  # before anybody can know the decision
-            self._sender.feedback.clerk.put(_decided(message, decision.route, tier))
-        payload = self._send(f"decision.{frame.camera_id}", message)
-        if self._sender.courier is not None:
-            self._sender.courier.put(decision.route, payload)
-        self._health.note(decision, tier, latency_ms, now_ns)
-        self._record(lambda recorder: recorder.decision(message))
-
-    def heartbeat(self, cameras: Sequence[Camera], now_ns: int) -> None:
-        """Send the heartbeat, and the events that wait."""
-        self._send("health", self._health.message(self._origin, cameras, now_ns))
-        clerk = self._sender.feedback.clerk if self._sender.feedback else None
-        while clerk is not None and (told := clerk.next_event()) is not None and self._event(told):
-            clerk.published(told)
-
-    def _event(self, told: Told) -> bool:
-        origin, finding = self._origin, told.finding
-        message = messages.EventMessage(
-            schema=messages.SCHEMA,
-            event_id=f"{origin.device_id}:{told.event_id}",
-            device_id=origin.device_id,
-            epoch=origin.epoch,
-            seq=origin.take_seq(),
-            bundle_id=origin.bundle_id,
-            event=finding.event,
-            summary=finding.summary,
-            evidence=finding.evidence,
-            low=finding.low,
-        )
-        return self._sender.publisher.send("event", messages.encode(message, self._sender.form))
-
-    def _send(self, topic: str, message: messages.Message) -> bytes:
-        payload = messages.encode(message, self._sender.form)
-        if not self._sender.publisher.send(topic, payload):
-            self._health.publish_dropped += 1
-        return payload
-
-    def _record(self, write: Callable[[Recorder], None]) -> None:
-        if self._recorder is None:
-            return
-        try:
-            write(self._recorder)
-        except PublishError as error:
-            log.error("recording ends here, deciding goes on: %s", error)
-            self._recorder = None
-            self._health.record_dropped += 1
-
-    def _message(
-        self, frame: Frame, place: tuple[Region, Track], decision: Decision, latency_ms: float
-    ) -> messages.DecisionMessage:
-        region, track = place
-        origin, seq = self._origin, self._origin.take_seq()
-        info = self._classes[decision.sku] if decision.sku else None
-        feedback = self._sender.feedback if decision.route is Route.ACCEPT else None
-        captured = EPOCH_1970 + timedelta(microseconds=frame.captured_wall_ns // 1000)
-        return messages.DecisionMessage(
-            schema=messages.SCHEMA,
-            decision_id=f"{origin.device_id}:{origin.epoch}:{seq}",
-            device_id=origin.device_id,
-            epoch=origin.epoch,
-            seq=seq,
-            bundle_id=origin.bundle_id,
-            camera_id=frame.camera_id,
-            frame=frame.number,
-            captured_monotonic_ns=frame.captured_ns,
-            captured_utc=captured.isoformat(timespec="microseconds"),
-            region=messages.Region(
-                x=region.x, y=region.y, width=region.width, height=region.height, label=region.label
-            ),
-            route=decision.route.value,
-            sku=decision.sku,
-            name=info.name if info else None,
-            confidence=decision.confidence,
-            ood_score=decision.ood_score,
-            candidates=tuple(messages.Candidate(sku=c.sku, similarity=c.similarity) for c in decision.candidates),
-            verify_set=decision.verify_set,
-            reasons=tuple(reason.value for reason in decision.reasons),
-            latency_ms=latency_ms,
-            degraded=bool(self._health.degraded),
-            track=track.number,
-            looks=track.looks,
-            audit=feedback is not None and feedback.auditor.draws(frame.camera_id, track.number, seq),
-        )
-
-
-def _decided(message: messages.DecisionMessage, route: Route, tier: str) -> Decided:
-    return Decided(
-        epoch=message.epoch,
-        seq=message.seq,
-        camera_id=message.camera_id,
-        track=message.track,
-        route=route,
-        sku=message.sku,
-        tier=tier,
-        confidence=message.confidence,
-        audited=message.audit,
-    )

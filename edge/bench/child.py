@@ -27,7 +27,7 @@ from edge.messages import DecisionMessage, decode
 
 __all__ = ["Group", "Observed", "observe"]
 
-COMMAND = (sys.executable, "-c", "import sys; from edge.cli import daemon; sys.exit(daemon())")
+COMMAND = (sys.executable, "-c", "import sys; from edge.cli.daemon import main; sys.exit(main())")
 PATIENCE_MS = 60_000  # an engine may take long to load; a decision that takes longer will not come
 STOP_S = 10.0
 SAMPLE_NS = 100_000_000

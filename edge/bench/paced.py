@@ -27,9 +27,10 @@ from edge.bundle import Bundle
 from edge.capture.backoff import Backoff
 from edge.capture.camera import Camera, CameraState
 from edge.config import LOOKS, PublishConfig
-from edge.daemon import Daemon, Outgoing, Sender, Stream
+from edge.daemon import Daemon, Stream
 from edge.errors import InputError, RuntimeFault
 from edge.health import Health
+from edge.outgoing import Outgoing, Sender
 from edge.pipeline import Pipeline
 from edge.ports import Engine, Locator, Publisher
 from edge.publish.zmq_pub import ZmqPublisher

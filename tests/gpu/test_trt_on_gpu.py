@@ -24,7 +24,7 @@ from edge.engines import EngineSpec, open_reference
 from edge.engines.cuda import find_gpu
 from edge.errors import EngineError
 
-DAEMON = (sys.executable, "-c", "import sys; from edge.cli import daemon; sys.exit(daemon())")
+DAEMON = (sys.executable, "-c", "import sys; from edge.cli.daemon import main; sys.exit(main())")
 
 pytestmark = pytest.mark.gpu
 

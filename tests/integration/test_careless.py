@@ -15,7 +15,7 @@ import samples
 
 
 def run(name: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; from edge.cli import {name}; sys.exit({name}())"
+    code = f"import sys; from edge.cli.{name} import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *(str(argument) for argument in arguments)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=cwd, env=environment)

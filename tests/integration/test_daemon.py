@@ -22,7 +22,7 @@ EACH = 6  # frames per product
 
 
 def command(name: str, *arguments: object) -> list[str]:
-    code = f"import sys; from edge.cli import {name}; sys.exit({name}())"
+    code = f"import sys; from edge.cli.{name} import main; sys.exit(main())"
     return [sys.executable, "-c", code, *(str(argument) for argument in arguments)]
 
 

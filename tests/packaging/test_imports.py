@@ -38,7 +38,9 @@ def test_the_capture_process_imports_little() -> None:
     run(f"import sys, edge.capture.child\nfound = {heavy!r} & set(sys.modules)\nassert not found, found")
 
 
-@pytest.mark.parametrize("module", ["edge.cli", "edge.bench.cli", "edge.bench.decide"])
+@pytest.mark.parametrize(
+    "module", ["edge.cli.daemon", "edge.cli.classify", "edge.cli.replay", "edge.bench.cli", "edge.bench.decide"]
+)
 def test_matrix_products_of_the_device_run_in_the_calling_thread(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     run(

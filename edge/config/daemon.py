@@ -1,0 +1,122 @@
+"""What the daemon is told: YAML -> frozen typed structs. The JSON schema for editors is made from these structs.
+
+Relative paths are relative to the working directory of the command, as in a shell. An unknown key, a duplicate key,
+NaN, a wrong type or a value out of range refuses to start and names file, line and key (`edge.yaml_file`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from edge import yaml_file
+from edge.address import is_local
+from edge.config.base import Config, Identifier
+from edge.config.cameras import CameraConfig, Locate, Motion, Slots
+from edge.config.engine import EngineConfig
+from edge.config.feedback import FeedbackConfig
+from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
+from edge.errors import InputError
+
+__all__ = ["DaemonConfig", "json_schema", "load_daemon_config"]
+
+MAX_PORT = 65_535
+
+
+class DaemonConfig(Config, frozen=True):
+    """All that `edge-daemon --config FILE` reads."""
+
+    device_id: Identifier
+    bundle: Annotated[str, Meta(min_length=1)]
+    cameras: Annotated[tuple[CameraConfig, ...], Meta(min_length=1, max_length=16)]
+    publish: PublishConfig
+    outbox: OutboxConfig | None = None
+    feedback: FeedbackConfig | None = None
+    metrics: MetricsConfig | None = None
+    engine: EngineConfig = EngineConfig()
+
+
+class Understood(Protocol):
+    """What the configuration asks of a source that was understood."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether time goes on without us."""
+
+
+def load_daemon_config(path: Path, understand: Callable[[str], Understood] | None = None) -> DaemonConfig:
+    """Read and check a daemon configuration; raises ConfigError with file, line and key.
+
+    `understand` is called with every `source` and raises InputError for one that no camera can be
+    (`edge.capture.address.parse_source`, which stands above this module).
+    """
+    return yaml_file.load(path, DaemonConfig, lambda config: _faults(config, understand))
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema (2020-12) of a daemon configuration, for editors."""
+    return msgspec.json.schema(DaemonConfig)
+
+
+def _faults(config: DaemonConfig, understand: Callable[[str], Understood] | None) -> Iterator[yaml_file.Fault]:
+    """Yield what the types cannot say."""
+    yield from _twice("cameras", [camera.id for camera in config.cameras])
+    for number, camera in enumerate(config.cameras):
+        if understand is not None:
+            try:
+                address = understand(camera.source)
+            except InputError as error:
+                yield f"cameras[{number}].source", str(error)
+            else:
+                yield from _full_faults(f"cameras[{number}].when_full", camera, address.is_live)
+        yield from _locate_faults(f"cameras[{number}].locate", camera.locate)
+    yield from _port_faults("publish.decisions", config.publish.decisions, least=1)
+    yield from _reach_faults("publish.decisions", config.publish.decisions, config.publish.insecure)
+    if config.outbox is not None:
+        yield from _port_faults("outbox.collector", config.outbox.collector, least=1)
+        yield from _reach_faults("outbox.collector", config.outbox.collector, config.outbox.insecure)
+    if config.feedback is not None:
+        yield from _port_faults("feedback.listen", config.feedback.listen, least=1)
+        yield from _reach_faults("feedback.listen", config.feedback.listen, config.feedback.insecure)
+    if config.metrics is not None:
+        yield from _port_faults("metrics.listen", config.metrics.listen, least=0)
+
+
+def _full_faults(key: str, camera: CameraConfig, is_live: bool) -> Iterator[yaml_file.Fault]:
+    if is_live and camera.when_full == "wait":
+        yield key, "wait, but a live source does not: frames would grow old in its driver; expected drop_oldest"
+    if not is_live and not camera.realtime and camera.when_full.startswith("drop"):
+        found = f"{camera.when_full}, but a file is read as fast as it is decided on: most of it would be dropped"
+        yield key, f"{found}; expected wait, or `realtime: true` beside it"
+
+
+def _locate_faults(key: str, locate: Locate) -> Iterator[yaml_file.Fault]:
+    if isinstance(locate, Slots):
+        yield from _twice(f"{key}.slots", [slot.id for slot in locate.slots])
+        for number, slot in enumerate(locate.slots):
+            if any(len(set(values)) == 1 for values in zip(*slot.polygon, strict=True)):
+                yield f"{key}.slots[{number}].polygon", "has no area; give at least three corners of an area"
+    if isinstance(locate, Motion) and locate.min_area >= locate.max_area:
+        yield f"{key}.min_area", f"{locate.min_area}, expected less than max_area, {locate.max_area}; mend one of them"
+
+
+def _port_faults(key: str, address: str, least: int) -> Iterator[yaml_file.Fault]:
+    port = address.rpartition(":")[2]
+    if not address.startswith("ipc://") and not least <= int(port) <= MAX_PORT:
+        yield key, f"port {port}, expected {least} to {MAX_PORT}"
+
+
+def _reach_faults(key: str, address: str, insecure: bool) -> Iterator[yaml_file.Fault]:
+    if not insecure and not is_local(address):
+        found = f"{address} reaches beyond this machine, and what goes there is neither encrypted nor checked"
+        yield key, f"{found}; use 127.0.0.1, or say `insecure: true` beside it"
+
+
+def _twice(key: str, ids: Sequence[str]) -> Iterator[yaml_file.Fault]:
+    for number, one in enumerate(ids):
+        if one in ids[:number]:
+            yield f"{key}[{number}].id", f"the id {one} stands twice; ids must differ"
