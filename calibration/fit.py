@@ -24,7 +24,7 @@ from calibration.learning import Learning
 from calibration.photos.material import Material
 from calibration.photos.mix import Mix, mix_of, photo_weights
 from calibration.photos.photoset import joined
-from calibration.rules.allowance import Allowance, accepted, rules_of
+from calibration.rules.allowance import Allowance, accepted, rules_of, share_degraded
 from calibration.rules.confidence_fit import Reliability, confidence_from_scores, reliability
 from calibration.rules.detector import MethodFigure
 from calibration.rules.groups import Targets, groups_of
@@ -99,6 +99,7 @@ class Fitted:
     rules: Rules
     mix: Mix
     groups: tuple[GroupCut, ...]
+    accepted_degraded: float  # weighted share of the certifying photos
     alternatives: tuple[Alternative, ...]
     plug_in: PlugIn
     twins: tuple[TwinPair, ...]
@@ -166,13 +167,15 @@ def fit(material: Material, rows: Rows, spec: InputSpec, settings: Settings, ste
     before = allowance_from_learn(material, learn, (detector, enrolled.centres), spec, settings)
     done = certified_from_scores(material, mix, learn, final.lesson.scored(detector), (before, settings))
     right = done.evidence.scores.correct
+    rules = rules_of(done.allowance, (done.cuts, done.verify), enrolled.table, material, mix)
     return Fitted(
         head=enrolled.head,
         expectation=learnt.expectation,
         table=enrolled.table,
-        rules=rules_of(done.allowance, (done.cuts, done.verify), enrolled.table, material, mix),
+        rules=rules,
         mix=mix,
         groups=tuple(done.cuts),
+        accepted_degraded=share_degraded(rules.cuts, done.evidence),
         alternatives=done.alternatives(),
         plug_in=plug_in_from_evidence(
             done.learnt, done.evidence, len(material.products), settings.targets.accept_error

@@ -47,7 +47,7 @@ __all__ = [
     "write_parameters",
 ]
 
-KIND, SCHEMA = "bundle", 4
+KIND, SCHEMA = "bundle", 5
 ENGINE_GRAPH = "engine.onnx"
 _OOD = "ood_parameter_"  # the names of a detector's own arrays begin so
 TABLE, RULES, CLASSES, GOLDEN = "table.npz", "rules.npz", "classes.json", "golden.npz"
@@ -148,6 +148,8 @@ def write_parameters(
         class_offset=confidence.class_offset,
         accept_confidence=cuts.accept_confidence,
         accept_strangeness=cuts.accept_strangeness,
+        strict_confidence=cuts.strict_confidence,
+        strict_strangeness=cuts.strict_strangeness,
         verify_confidence=cuts.verify_confidence,
         source=np.array(cuts.source, dtype="U16"),
         isolated_below=np.float64(cuts.isolated_below),
@@ -217,6 +219,8 @@ def _read_rules(path: Path, info: BundleInfo) -> Rules:
     cuts = Cuts(
         accept_confidence=arrays.take("accept_confidence", np.float32, shape),
         accept_strangeness=arrays.take("accept_strangeness", np.float32, shape),
+        strict_confidence=arrays.take("strict_confidence", np.float32, shape),
+        strict_strangeness=arrays.take("strict_strangeness", np.float32, shape),
         verify_confidence=arrays.take("verify_confidence", np.float32, shape),
         source=tuple(str(s) for s in arrays.take("source", np.dtype("U16"), shape)),
         isolated_below=float(arrays.take("isolated_below", np.float64, ())),
@@ -226,11 +230,20 @@ def _read_rules(path: Path, info: BundleInfo) -> Rules:
         set_error=float(error),
         max_set=int(largest),
     )
+    _refuse_looser(path, cuts)
     threshold, budget = arrays.take("ood", np.float64, (2,))
     method = str(arrays.take("ood_method", np.dtype("U32"), ()))
     ood = OodModel(method, float(threshold), float(budget), arrays.starting_with(_OOD))
     side, sharpness = arrays.finite("quality", (2,))
     return Rules(confidence, cuts, ood, QualityLimits(int(side), float(sharpness)))
+
+
+def _refuse_looser(path: Path, cuts: Cuts) -> None:
+    """A degraded device becomes stricter, never looser: raise BundleError where a stricter cut point is not."""
+    looser = (cuts.strict_confidence < cuts.accept_confidence) | (cuts.strict_strangeness > cuts.accept_strangeness)
+    if looser.any():
+        found = f"the cut points for a degraded device accept more than the others in {looser.sum()} classes"
+        raise BundleError(f"{path}: {found}, expected none; run edge-calibrate again")
 
 
 def _read_golden(path: Path, info: BundleInfo) -> Golden:

@@ -67,12 +67,16 @@ class ConfidenceModel:
 class Cuts:
     """Per-class cut points. A class that is not certified has +inf in `accept_confidence`.
 
+    `strict_confidence` and `strict_strangeness` take the place of the two accept cut points while the device is
+    degraded: certified for a stricter promise, and of no class looser than those.
     `set_gap` makes the verify set: every product whose similarity is within `set_gap` of the best, conformal at
     `set_error`; a set of more than `max_set` products is for a person.
     """
 
     accept_confidence: NDArray[np.float32]  # (C,)
     accept_strangeness: NDArray[np.float32]  # (C,), the largest score of the detector; -inf where nothing is certified
+    strict_confidence: NDArray[np.float32]  # (C,), +inf where the stricter promise certifies nothing
+    strict_strangeness: NDArray[np.float32]  # (C,), -inf there
     verify_confidence: NDArray[np.float32]  # (C,)
     source: tuple[str, ...]  # (C,), where the cut points come from: class, isolated, global, new or none
     twin: NDArray[np.int32]  # (C,), index of the product it cannot be told from, or -1

@@ -70,8 +70,8 @@ class Pipeline:
         """Run the engine: (N, D + 1) unit rows, of which `judge` makes embeddings and expected similarities."""
         return self._engine.embed(batch.crops)
 
-    def judge(self, batch: Batch, rows: EngineRows) -> list[Decision]:
-        """Return decisions for a batch and its (N, D + 1) rows."""
+    def judge(self, batch: Batch, rows: EngineRows, strict: bool = False) -> list[Decision]:
+        """Return decisions for a batch and its (N, D + 1) rows; `strict`: at the cut points of the stricter promise."""
         rules = self._bundle.rules
         embeddings, expected = split_rows(rows)
         scores = lookup.similarities(self._index, embeddings)
@@ -93,12 +93,12 @@ class Pipeline:
                 side_px=batch.sides_px[row],
                 sharpness=batch.sharpness[row],
             )
-            decisions.append(self._decision(evidence, classes, values))
+            decisions.append(self._decision(evidence, classes, values, strict))
         return decisions
 
-    def _decision(self, evidence: Evidence, best: list[int], alike: list[float]) -> Decision:
+    def _decision(self, evidence: Evidence, best: list[int], alike: list[float], strict: bool) -> Decision:
         """Return the decision for candidates `best`, classes by falling similarity `alike`."""
-        chosen, reasons = route(evidence, self._limits(best[0]))
+        chosen, reasons = route(evidence, self._limits(best[0], strict))
         if not evidence.finite:
             return Decision(chosen, None, 0.0, evidence.ood_score, (), (), reasons)
         classes = self._bundle.classes
@@ -112,11 +112,11 @@ class Pipeline:
             reasons=reasons,
         )
 
-    def _limits(self, best: int) -> Limits:
+    def _limits(self, best: int, strict: bool) -> Limits:
         cuts, rules = self._bundle.rules.cuts, self._bundle.rules
         return Limits(
-            accept_confidence=float(cuts.accept_confidence[best]),
-            accept_strangeness=float(cuts.accept_strangeness[best]),
+            accept_confidence=float((cuts.strict_confidence if strict else cuts.accept_confidence)[best]),
+            accept_strangeness=float((cuts.strict_strangeness if strict else cuts.accept_strangeness)[best]),
             verify_confidence=float(cuts.verify_confidence[best]),
             ood_threshold=rules.ood.threshold,
             max_set=cuts.max_set,

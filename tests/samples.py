@@ -78,6 +78,8 @@ def rules(count: int) -> Rules:
     cuts = Cuts(
         accept_confidence=filled(0.9),
         accept_strangeness=filled(0.2),
+        strict_confidence=filled(0.95),
+        strict_strangeness=filled(0.1),
         verify_confidence=filled(0.3),
         source=("global",) * count,
         isolated_below=-np.inf,

@@ -34,7 +34,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.change.photos import ProductPhotos
-from calibration.change.products import DISCONTINUED, NEW, Entry, bundle_of, entries_of, near_pair, settled, strictest
+from calibration.change.products import (
+    DISCONTINUED,
+    NEW,
+    AcceptCuts,
+    Entry,
+    bundle_of,
+    entries_of,
+    near_pair,
+    settled,
+    strictest,
+)
 from calibration.rules.twins import CONFUSED, MIN_CONFUSIONS
 from calibration.space.crowding import centres_of, nearest_cosine
 from calibration.space.table import prototypes_of
@@ -120,18 +130,18 @@ def _entry(
     rows, bent = prototype_rows(prototypes, bundle.table.scale)
     notes = [f"{bent} of {len(rows)} prototypes bent into the range of the table"] if bent else []
     cuts = strictest(entries)
-    confidence, strangeness, source = np.inf, -np.inf, "none"
+    own, source = AcceptCuts(np.inf, -np.inf, np.inf, -np.inf), "none"
     if cuts is None:
         notes.append("never accepted: this bundle certifies nothing")
     elif len(embeddings) < 2:
         notes.append("never accepted until calibrated: one photo cannot be checked against others")
     else:
-        (confidence, strangeness), source = cuts, NEW
+        own, source = cuts, NEW
         if len(embeddings) < FEW:
             notes.append(f"{len(embeddings)} photos are few; with {FEW} or more it is told apart better")
     reached = [e.verify_confidence for e in entries.values() if np.isfinite(e.verify_confidence)]
     verify = max(reached, default=np.inf)
-    return Entry(info, rows, 0.0, float(confidence), float(strangeness), float(verify), source), notes
+    return Entry(info, rows, 0.0, *own, float(verify), source), notes
 
 
 def _cosines(bundle: Bundle, sku: str) -> dict[str, float]:

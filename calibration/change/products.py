@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -32,6 +33,7 @@ __all__ = [
     "DISCONTINUED",
     "ISOLATED",
     "NEW",
+    "AcceptCuts",
     "Entry",
     "alone_without",
     "bundle_of",
@@ -48,6 +50,15 @@ NEW = "new"  # tier, source of cut points and status of a product that was enrol
 _NONE = -1
 
 
+class AcceptCuts(NamedTuple):
+    """The accept cut points of a product, and those for a degraded device; +inf, -inf where nothing is accepted."""
+
+    accept_confidence: float
+    accept_strangeness: float
+    strict_confidence: float
+    strict_strangeness: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
     """Everything that a bundle holds of one product. `prototypes` are (k, D) int8; twin and successor SKUs or ""."""
@@ -57,6 +68,8 @@ class Entry:
     offset: float
     accept_confidence: float
     accept_strangeness: float
+    strict_confidence: float
+    strict_strangeness: float
     verify_confidence: float
     source: str
     twin: str = ""
@@ -75,6 +88,8 @@ def entries_of(bundle: Bundle) -> dict[str, Entry]:
             offset=float(bundle.rules.confidence.class_offset[index]),
             accept_confidence=float(cuts.accept_confidence[index]),
             accept_strangeness=float(cuts.accept_strangeness[index]),
+            strict_confidence=float(cuts.strict_confidence[index]),
+            strict_strangeness=float(cuts.strict_strangeness[index]),
             verify_confidence=float(cuts.verify_confidence[index]),
             source=cuts.source[index],
             twin=_name(skus, int(cuts.twin[index])),
@@ -94,6 +109,8 @@ def bundle_of(bundle: Bundle, entries: Mapping[str, Entry], near: Sequence[NearP
         bundle.rules.cuts,
         accept_confidence=np.array([entry.accept_confidence for entry in ordered], np.float32),
         accept_strangeness=np.array([entry.accept_strangeness for entry in ordered], np.float32),
+        strict_confidence=np.array([entry.strict_confidence for entry in ordered], np.float32),
+        strict_strangeness=np.array([entry.strict_strangeness for entry in ordered], np.float32),
         verify_confidence=np.array([entry.verify_confidence for entry in ordered], np.float32),
         source=tuple(entry.source for entry in ordered),
         twin=np.array([position.get(entry.twin, _NONE) for entry in ordered], np.int32),
@@ -144,12 +161,22 @@ def alone_without(bundle: Bundle, sku: str) -> set[str]:
     return {bundle.classes[index].sku for index in alone}
 
 
-def strictest(entries: Mapping[str, Entry]) -> tuple[float, float] | None:
-    """Return the highest confidence and the lowest strangeness of products that may be accepted; None without any."""
+def strictest(entries: Mapping[str, Entry]) -> AcceptCuts | None:
+    """Return the strictest cut points of products that may be accepted, in each way; None without any."""
     certified = [entry for entry in entries.values() if entry.accept_confidence <= 1.0]
     if not certified:
         return None
-    return max(e.accept_confidence for e in certified), min(e.accept_strangeness for e in certified)
+    confidence = max(entry.accept_confidence for entry in certified)
+    strangeness = min(entry.accept_strangeness for entry in certified)
+    degraded = [entry for entry in certified if entry.strict_confidence <= 1.0]
+    if not degraded:
+        return AcceptCuts(confidence, strangeness, np.inf, -np.inf)
+    return AcceptCuts(
+        confidence,
+        strangeness,
+        max(confidence, *(entry.strict_confidence for entry in degraded)),
+        min(strangeness, *(entry.strict_strangeness for entry in degraded)),
+    )
 
 
 def settled(entries: Mapping[str, Entry], near: Sequence[NearPair]) -> dict[str, Entry]:

@@ -74,7 +74,7 @@ def removed(bundle: Bundle, sku: str) -> Bundle:
     for other in alone_without(bundle, sku):
         entry = entries[other]
         if cuts is not None and entry.accept_confidence <= 1.0:
-            entries[other] = replace(entry, accept_confidence=cuts[0], accept_strangeness=cuts[1], source=ISOLATED)
+            entries[other] = replace(entry, **cuts._asdict(), source=ISOLATED)
     return bundle_of(bundle, entries, near)
 
 

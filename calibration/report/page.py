@@ -175,8 +175,18 @@ def _groups(values: Mapping[str, Any]) -> str:
         "70 % means as near as 70 in 100 of them.</p>"
         + "<p>What other promises would accept, each taken by itself:</p>"
         + _table(("error at most", "look-alikes at most", "accepted", "error claimed by itself in"), other)
+        + f"<p>{_degraded(values['promise']['degraded'])}</p>"
         + f"<p class='soft'>{_plug_in(values['plug_in'])}</p>"
     )
+
+
+def _degraded(promise: Mapping[str, Any]) -> str:
+    """Say what the device accepts while it is degraded."""
+    limits = f"{_limit(promise['accept_error'])} wrong and {_limit(promise['near_unknown'])} of look-alikes accepted"
+    if not promise["certified"]:
+        return f"A degraded device (hot, short of memory) accepts nothing: at most {limits} cannot be certified."
+    share = _share(promise["accepted"])
+    return f"A degraded device (hot, short of memory) accepts {share}: at most {limits}."
 
 
 def _claimed_in(entry: Mapping[str, Any]) -> str:

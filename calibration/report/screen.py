@@ -91,6 +91,8 @@ def _forecast(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "forecast on", f"{outcome['photos']:,} {values['findings']['measured_on']} photos"
     for route, share in outcome["shares"].items():
         yield f"  {route}", f"{share:.1%}"
+    degraded = values["promise"]["degraded"]
+    yield "  accept while degraded", f"{degraded['accepted']:.1%}, at most {degraded['accept_error']:.2%} of it wrong"
     yield (
         "  wrong of accepted",
         f"{outcome['wrong']} of {outcome['accepted']} ({outcome['accepted_error']:.2%} weighted)",

@@ -20,6 +20,7 @@ from calibration.photos.mix import photo_weights
 from calibration.photos.photoset import Photoset
 from calibration.report.evaluate import Curve, Outcome, decide, outcome_of, risk_coverage
 from calibration.rules.bounds import clean_photos_needed
+from calibration.rules.degraded import DEGRADED
 from calibration.rules.ood_fit import Detection, auroc
 from calibration.rules.thresholds import GroupCut
 from calibration.rules.unseen import FOLDS
@@ -104,6 +105,12 @@ def promise_of(fitted: Fitted, settings: Settings) -> dict[str, Any]:
         "copies": settings.copies,
         "products_covered": int(fitted.mix.covered.sum()),
         "certified": bool(certified),
+        "degraded": {
+            "accept_error": settings.targets.accept_error * DEGRADED,
+            "near_unknown": settings.targets.near_unknown * DEGRADED,
+            "certified": any(cut.strict_confidence < np.inf for cut in fitted.groups),
+            "accepted": fitted.accepted_degraded,
+        },
         "groups": {
             cut.group.name: {"certified": cut.certified, "error_bound": cut.error_bound, "share": cut.share}
             for cut in fitted.groups

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,10 @@ from edge.bundle import Rules
 from edge.confidence import p_correct
 from edge.parameters import ClassInfo, ConfidenceModel, Cuts, OodModel, PrototypeTable, QualityLimits
 
-__all__ = ["Allowance", "accepted", "class_infos", "rules_of"]
+__all__ = ["Allowance", "accepted", "class_infos", "rules_of", "share_degraded"]
+
+
+_Limits: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]  # (C,) each: confidence, strangeness
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +91,14 @@ def accepted(cuts: Sequence[GroupCut], mix: Mix, evidence: Evidence) -> NDArray[
     return np.asarray(evidence.allowed & found)
 
 
+def share_degraded(cuts: Cuts, evidence: Evidence) -> float:
+    """Return the weighted share of the photos that a degraded device would accept."""
+    scores = evidence.scores
+    reached = evidence.confidence >= cuts.strict_confidence[scores.best]
+    reached &= scores.strange <= cuts.strict_strangeness[scores.best]
+    return float(evidence.weight[evidence.allowed & reached].sum() / max(evidence.weight.sum(), 1e-300))
+
+
 def rules_of(
     allowance: Allowance,
     done: tuple[Sequence[GroupCut], VerifyRule],
@@ -96,10 +108,12 @@ def rules_of(
 ) -> Rules:
     """Return the rules of the bundle with this table; `done` is what the certifying photos set."""
     cuts, verify = done
-    confidence, strangeness, source = _accept_cuts(cuts, crowding(table), mix)
+    plain, strict, source = _accept_cuts(cuts, crowding(table), mix)
     per_class = Cuts(
-        accept_confidence=confidence,
-        accept_strangeness=strangeness,
+        accept_confidence=plain[0],
+        accept_strangeness=plain[1],
+        strict_confidence=strict[0],
+        strict_strangeness=strict[1],
         verify_confidence=np.full(len(source), verify.confidence, np.float32),
         source=source,
         isolated_below=max((cut.bands[-1].crowding_from for cut in cuts), default=-np.inf),
@@ -122,15 +136,20 @@ def class_infos(material: Material) -> tuple[ClassInfo, ...]:
 
 def _accept_cuts(
     cuts: Sequence[GroupCut], crowded: NDArray[np.float32], mix: Mix
-) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[str, ...]]:
-    """Return confidence and strangeness cut points (C,) and their source; +inf, -inf, `none` where nothing holds."""
-    confidence = np.full(len(crowded), np.inf, np.float32)
-    strangeness = np.full(len(crowded), -np.inf, np.float32)
+) -> tuple[_Limits, _Limits, tuple[str, ...]]:
+    """Return the cut points, those of a degraded device, and their source; `none` where nothing holds."""
+    plain, strict = _nothing(len(crowded)), _nothing(len(crowded))
     source = ["none"] * len(crowded)
     for cut in cuts:
-        limits, alone = cut.strangeness(crowded), crowded < cut.bands[-1].crowding_from
+        limits, strict_limits = cut.strangeness(crowded), cut.strict_strangeness(crowded)
+        alone = crowded < cut.bands[-1].crowding_from
         for index in cut.group.members if cut.certified else ():
             if mix.covered[index]:
-                confidence[index], strangeness[index] = cut.confidence, limits[index]
+                plain[0][index], plain[1][index] = cut.confidence, limits[index]
+                strict[0][index], strict[1][index] = cut.strict_confidence, strict_limits[index]
                 source[index] = "isolated" if alone[index] else cut.group.source
-    return confidence, strangeness, tuple(source)
+    return plain, strict, tuple(source)
+
+
+def _nothing(classes: int) -> _Limits:
+    return np.full(classes, np.inf, np.float32), np.full(classes, -np.inf, np.float32)

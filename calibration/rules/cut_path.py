@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from calibration.rules.bounds import p_value
 
-__all__ = ["Claims", "Path", "Side", "Sums", "path_from_learn", "sums_along", "walked"]
+__all__ = ["EASY", "Claims", "Path", "Side", "Sides", "Sums", "path_from_learn", "sums_along", "walked"]
 
 STEPS = 64
 FURTHEST = 1.3  # of the way: how far past its expected end a path goes on

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 
 from calibration.rules.bounds import clean_photos_needed, upper_bound
 from calibration.rules.cut_path import Claims, Path, Side, Sums, path_from_learn, sums_along, walked
+from calibration.rules.degraded import strict_cuts
 from calibration.rules.groups import ROOM, Group, Part, Targets
 from calibration.rules.scores import Scores
 
@@ -98,11 +99,14 @@ class BandCut:
     nearer: float
     near_unknown: float
     near_unknown_bound: float
+    strict_strangeness: float
 
 
 @dataclass(frozen=True, slots=True)
 class GroupCut:
     """Cut points of a group, +inf when nothing is certified, and what the certifying photos say at them.
+
+    `strict_...` are those of a degraded device (`calibration.rules.degraded`), inside the others.
 
     `bands` rise in crowding. Figures are those of PartFigure and BandCut over the whole group; `effective` is the
     weight of the accepted photos in units of the heaviest photo (of all photos when nothing is certified) and `needed`
@@ -123,6 +127,7 @@ class GroupCut:
     near_unknown_bound: float
     effective: float
     needed: int
+    strict_confidence: float = np.inf
 
     @property
     def certified(self) -> bool:
@@ -131,9 +136,15 @@ class GroupCut:
 
     def strangeness(self, crowding: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the cut point for products of this crowding (N,), elementwise."""
+        return self._limits(crowding, [band.strangeness for band in self.bands])
+
+    def strict_strangeness(self, crowding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the same for a degraded device."""
+        return self._limits(crowding, [band.strict_strangeness for band in self.bands])
+
+    def _limits(self, crowding: NDArray[np.float32], of_bands: list[float]) -> NDArray[np.float32]:
         edges = [band.crowding_from for band in self.bands[1:]]
-        limits = np.array([band.strangeness for band in self.bands], np.float32)
-        return np.asarray(limits[np.digitize(crowding, edges)])
+        return np.asarray(np.array(of_bands, np.float32)[np.digitize(crowding, edges)])
 
 
 def thresholds_from_scores(
@@ -166,8 +177,18 @@ class _Certifying:
             sums = sums_along(self._certify, path, self._largest)
             end = walked(sums.p_value(claims), path.start, claims.miss)
             if end > path.start:
-                return self._describe(claims, path, sums, self._taken(path, np.arange(path.start, end)))
+                step = self._taken(path, np.arange(path.start, end))
+                cut = self._describe(claims, path, sums, step)
+                return self._with_strict(cut, (claims, path), step)
         return self._nothing()
+
+    def _with_strict(self, cut: GroupCut, walk: tuple[Claims, Path], taken: int) -> GroupCut:
+        found = strict_cuts(self._learn, self._certify, self._largest, walk, taken)
+        if found is None:
+            return cut
+        confidence, nearest = found
+        bands = [replace(band, strict_strangeness=-near) for band, near in zip(cut.bands, nearest, strict=True)]
+        return replace(cut, strict_confidence=confidence, bands=tuple(bands))
 
     def _taken(self, path: Path, certified: NDArray[np.intp]) -> int:
         """Return the certified step that accepts most of those at which every tier should keep the target by itself.
@@ -300,6 +321,7 @@ class _Certifying:
             nearer=self._nearer(index, limit),
             near_unknown=float(near[index]),
             near_unknown_bound=float(bound[index]) if reached else 1.0,
+            strict_strangeness=-np.inf,
         )
 
     def _nearer(self, band: int, limit: float) -> float:
@@ -331,7 +353,7 @@ class _Certifying:
             PartFigure(part.name, len(part.members), sum(side.photos for side in sides), 0, 0, 0.0, 0.0, 1.0)
             for part, sides in zip(self._group.parts, self._certify, strict=True)
         ]
-        bands = tuple(BandCut(edge, -np.inf, 0.0, 0.0, 1.0) for edge in self._edges)
+        bands = tuple(BandCut(edge, -np.inf, 0.0, 0.0, 1.0, -np.inf) for edge in self._edges)
         photos = sum(part.photos for part in parts)
         return GroupCut(
             self._group, np.inf, bands, tuple(parts), photos, 0, 0, 0.0, 0.0, 1.0, 0.0, 1.0, effective, self._needed()

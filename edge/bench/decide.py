@@ -125,6 +125,8 @@ def usual_rules(count: int) -> Rules:
     cuts = Cuts(
         accept_confidence=each(0.9),
         accept_strangeness=each(0.4),
+        strict_confidence=each(0.95),
+        strict_strangeness=each(0.3),
         verify_confidence=each(0.3),
         source=("global",) * count,
         isolated_below=-np.inf,

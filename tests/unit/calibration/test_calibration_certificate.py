@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from calibration.rules.bounds import p_value
 from calibration.rules.cut_path import Claims, Path, Side, sums_along, walked
+from calibration.rules.degraded import DEGRADED
 from calibration.rules.groups import Group, Part, Targets, groups_of
 from calibration.rules.scores import DEPTH, Scores
 from calibration.rules.thresholds import Evidence, GroupCut, thresholds_from_scores
@@ -141,6 +144,30 @@ def test_promise_holds_on_fresh_photos(classes: int, targets: Targets, tiers: in
     broken = sum(bad for _, bad in runs)
     assert broken <= 5  # at exactly 10 % more than 5 of 24 have a probability of 2.8 %; these runs are seeded
     assert certified >= useful, "the certificate holds, but it is never given"
+
+
+@pytest.mark.parametrize(("classes", "targets"), [(300, Targets(0.06, 0.3, 0.9)), (600, Targets(0.04, 0.2, 0.9))])
+def test_what_a_degraded_device_promises_holds_on_fresh_photos(classes: int, targets: Targets) -> None:
+    runs = [degraded_and_check(seed, classes, targets) for seed in range(24)]
+    assert sum(broken for _, broken in runs) <= 5
+    assert np.mean([given for given, _ in runs]) >= 0.8, "the certificate holds, but it is never given"
+
+
+def degraded_and_check(seed: int, classes: int, targets: Targets) -> tuple[bool, bool]:
+    shop = Shop(seed, classes)
+    learn, certify = shop.draw(shop.rng.integers(1, 8, classes)), shop.draw(shop.rng.integers(2, 14, classes))
+    parts = (Part("0", tuple(range(classes))),)
+    (cut,) = thresholds_from_scores(learn, certify, [Group("all", "global", parts)], classes, targets)
+    strict = as_degraded(cut)
+    assert strict.confidence >= cut.confidence
+    assert all(s.strangeness <= b.strangeness for s, b in zip(strict.bands, cut.bands, strict=True))
+    half = Targets(targets.accept_error * DEGRADED, targets.near_unknown * DEGRADED, targets.certainty)
+    return strict.certified, strict.certified and breaks(strict, shop.draw(np.full(classes, 50)), half)
+
+
+def as_degraded(cut: GroupCut) -> GroupCut:
+    bands = tuple(replace(band, strangeness=band.strict_strangeness) for band in cut.bands)
+    return replace(cut, confidence=cut.strict_confidence, bands=bands)
 
 
 def test_a_look_alike_of_a_product_that_stands_alone_meets_a_stricter_limit() -> None:

@@ -239,6 +239,18 @@ def test_a_product_without_validation_photos_is_not_accepted() -> None:
     assert fitted.rules.cuts.source[8] == "global"
 
 
+def test_a_degraded_device_keeps_half_the_limits_and_accepts_no_more() -> None:
+    world = World(60)
+    given = material(world, certify=40)
+    fitted = run(world, given)
+    cuts = fitted.rules.cuts
+    taken = cuts.strict_confidence <= 1.0
+    assert taken.any()
+    assert (cuts.strict_confidence >= cuts.accept_confidence).all()
+    assert (cuts.strict_strangeness <= cuts.accept_strangeness).all()
+    assert 0 < fitted.accepted_degraded <= fitted.alternatives[0].accepted
+
+
 def test_photos_that_are_all_alike_certify_nothing() -> None:
     world = World(10, spread=0.0, noise=0.0, family=20)
     given = material(world)

@@ -59,9 +59,13 @@ def memory_bundle(count: int, seed: int = 0, per_class: int = 2) -> Bundle:
     if count >= 5:
         twin[0], twin[1], successor[2] = 1, 0, 4
     statuses = ["discontinued" if number == 2 and count >= 5 else "active" for number in range(count)]
+    confidence_cut = rng.uniform(0.5, 0.9, count).astype(np.float32)
+    strangeness_cut = (1.0 - rng.uniform(0.5, 0.8, count)).astype(np.float32)
     cuts = Cuts(
-        accept_confidence=rng.uniform(0.5, 0.9, count).astype(np.float32),
-        accept_strangeness=(1.0 - rng.uniform(0.5, 0.8, count)).astype(np.float32),
+        accept_confidence=confidence_cut,
+        accept_strangeness=strangeness_cut,
+        strict_confidence=confidence_cut + np.linspace(0.01, 0.09, count, dtype=np.float32),
+        strict_strangeness=strangeness_cut - np.linspace(0.01, 0.09, count, dtype=np.float32),
         verify_confidence=rng.uniform(0.05, 0.15, count).astype(np.float32),
         source=tuple("global" for _ in range(count)),
         isolated_below=-np.inf,
@@ -100,7 +104,7 @@ def new_info(sku: str) -> ClassInfo:
 
 def entry(sku: str, seed: int, rows: int = 2) -> Entry:
     prototypes = np.random.default_rng(seed).integers(-127, 128, (rows, DIMENSION)).astype(np.int8)
-    return Entry(new_info(sku), prototypes, 0.0, 0.9, 0.2, 0.3, NEW)
+    return Entry(new_info(sku), prototypes, 0.0, 0.9, 0.2, 0.95, 0.1, 0.3, NEW)
 
 
 def fake_engine() -> FakeEngine:

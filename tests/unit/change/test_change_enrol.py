@@ -42,6 +42,8 @@ def test_a_new_product_is_accepted_at_the_strictest_cut_points() -> None:
     done = add(bundle, "new", shots(50, 8))
     assert done.entry.accept_confidence == cuts.accept_confidence.max()
     assert done.entry.accept_strangeness == cuts.accept_strangeness.min()
+    assert done.entry.strict_confidence == cuts.strict_confidence.max()
+    assert done.entry.strict_strangeness == cuts.strict_strangeness.min()
     assert done.entry.verify_confidence == cuts.verify_confidence.max()
     assert (done.entry.source, done.entry.info.tier, done.entry.info.status, done.entry.offset) == (NEW, NEW, NEW, 0.0)
     assert len(done.entry.prototypes) == 2  # the most that the bundle has for one product
@@ -57,6 +59,27 @@ def test_a_class_without_a_cut_point_does_not_count_as_strictest() -> None:
     accept[int(accept.argmax())] = np.inf
     bundle = replace(bundle, rules=replace(bundle.rules, cuts=replace(bundle.rules.cuts, accept_confidence=accept)))
     assert add(bundle, "new", shots(50, 8)).entry.accept_confidence == accept[np.isfinite(accept)].max()
+
+
+def test_a_new_product_is_no_easier_to_accept_for_a_degraded_device() -> None:
+    bundle = memory_bundle(6)
+    strictest = int(bundle.rules.cuts.accept_confidence.argmax())
+    none = bundle.rules.cuts.strict_confidence.copy()
+    none[strictest] = np.inf  # it is accepted by a sound device alone
+    entry = add(
+        replace(bundle, rules=replace(bundle.rules, cuts=replace(bundle.rules.cuts, strict_confidence=none))),
+        "new",
+        shots(50, 8),
+    ).entry
+    assert entry.accept_confidence <= entry.strict_confidence < np.inf
+    assert entry.strict_strangeness <= entry.accept_strangeness
+    none[:] = np.inf
+    entry = add(
+        replace(bundle, rules=replace(bundle.rules, cuts=replace(bundle.rules.cuts, strict_confidence=none))),
+        "new",
+        shots(50, 8),
+    ).entry
+    assert (entry.strict_confidence, entry.strict_strangeness) == (np.inf, -np.inf)
 
 
 def test_nothing_certified_means_never_accepted() -> None:

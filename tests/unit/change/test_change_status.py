@@ -73,6 +73,8 @@ def test_who_stands_alone_after_a_removal_takes_the_strictest_cut_points() -> No
     assert cuts.source[0] == "isolated"
     assert cuts.accept_confidence[0] == bundle.rules.cuts.accept_confidence.max()
     assert cuts.accept_strangeness[0] == bundle.rules.cuts.accept_strangeness.min()
+    assert cuts.strict_confidence[0] == bundle.rules.cuts.strict_confidence.max()
+    assert cuts.strict_strangeness[0] == bundle.rules.cuts.strict_strangeness.min()
     others = removed(memory_bundle(6), "sku-001").rules.cuts
     assert cuts.accept_confidence[1:].tolist() == others.accept_confidence[1:].tolist()
     assert cuts.source[1:] == others.source[1:]

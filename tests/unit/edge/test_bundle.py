@@ -40,7 +40,8 @@ def change_array(name: str, key: str, change: Callable[[np.ndarray], np.ndarray]
 
 def test_round_trip(tmp_path: Path) -> None:
     rules = samples.rules(6)
-    rules = replace(rules, cuts=replace(rules.cuts, accept_confidence=np.array([0.9, np.inf] * 3, np.float32)))
+    some = np.array([0.9, np.inf] * 3, np.float32)
+    rules = replace(rules, cuts=replace(rules.cuts, accept_confidence=some, strict_confidence=some))
     bundle = read_bundle(samples.write_sample_bundle(tmp_path / "b", 6, rules))
     assert [info.sku for info in bundle.classes] == [f"sku-{n:03d}" for n in range(6)]
     assert bundle.table.prototypes.shape == (6, samples.DIMENSION)
@@ -49,6 +50,13 @@ def test_round_trip(tmp_path: Path) -> None:
     assert bundle.rules.confidence.margin_weight == 12.0
     assert bundle.rules.quality == rules.quality
     assert bundle.golden.crops.shape == (2, samples.SIDE_PX, samples.SIDE_PX, 3)
+
+
+@pytest.mark.parametrize(("key", "change"), [("strict_confidence", -0.1), ("strict_strangeness", 0.2)])
+def test_a_degraded_device_that_would_accept_more_is_refused(tmp_path: Path, key: str, change: float) -> None:
+    path = samples.write_sample_bundle(tmp_path / "b")
+    with pytest.raises(BundleError, match="for a degraded device accept more than the others in 6 classes"):
+        read_bundle(reseal(path, change_array("rules.npz", key, lambda a: a + np.float32(change))))
 
 
 def test_equal_content_has_an_equal_id(tmp_path: Path) -> None:

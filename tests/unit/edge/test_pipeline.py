@@ -40,6 +40,22 @@ def test_products_are_recognised_in_any_size_and_any_batch(bundle: Bundle, engin
     assert [(d.route, d.sku) for d in one_by_one] == [(d.route, d.sku) for d in decisions]
 
 
+def test_a_degraded_device_accepts_a_part_of_what_it_accepts_otherwise(bundle: Bundle, engine: Engine) -> None:
+    pipeline = Pipeline(bundle, engine)
+    first, second = samples.product(0), samples.product(1)
+    images = [cv2.addWeighted(first, share, second, 1 - share, 0) for share in np.linspace(0.7, 1.0, 40)]
+    plain, strict = [
+        [
+            d.route is Route.ACCEPT
+            for batch in pipeline.prepare(images)
+            for d in pipeline.judge(batch, pipeline.embed(batch), s)
+        ]
+        for s in (False, True)
+    ]
+    assert 0 < sum(strict) < sum(plain)
+    assert not any(s and not p for p, s in zip(plain, strict, strict=True))
+
+
 def test_a_product_that_is_not_enrolled_is_unknown(bundle: Bundle, engine: Engine) -> None:
     decision = Pipeline(bundle, engine).decide([samples.product(77)])[0]
     assert decision.route is Route.UNKNOWN
