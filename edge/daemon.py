@@ -22,6 +22,9 @@ from edge.capture.backoff import Backoff
 from edge.capture.camera import Camera, CameraState
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.waiting import wait_any
+from edge.degrade.ladder import Measures, measures_of
+from edge.degrade.still import StillGate
+from edge.degrade.watch import Watch
 from edge.errors import CaptureError
 from edge.outgoing import Outgoing
 from edge.pipeline import Batch, Pipeline
@@ -49,7 +52,10 @@ class Stream:
     camera: Camera
     locator: Locator
     tracker: Tracker
+    gate: StillGate
     backoff: Backoff
+    priority: int = 0
+    max_age_ms: int = 1_000
     ended: bool = False
     error: CaptureError | None = None
     told: set[str] = field(default_factory=set)  # warnings that stand in the log
@@ -69,6 +75,7 @@ class _InFlight:
     frame: Frame
     place: tuple[Tracker, int]  # of the camera, and the number it gave the frame
     regions: Sequence[Region]
+    strict: bool
     batch: Batch
     rows: Future[EngineRows]
 
@@ -82,7 +89,12 @@ class Daemon:
     """
 
     def __init__(
-        self, streams: Sequence[Stream], pipeline: Pipeline, outgoing: Outgoing, clock_ns: Callable[[], int]
+        self,
+        streams: Sequence[Stream],
+        pipeline: Pipeline,
+        outgoing: Outgoing,
+        clock_ns: Callable[[], int],
+        watch: Watch | None = None,
     ) -> None:
         self._streams = {stream.camera: stream for stream in streams}
         self._pipeline = pipeline
@@ -90,6 +102,9 @@ class Daemon:
         self._clock_ns = clock_ns
         self._in_flight: deque[_InFlight] = deque()
         self._next_heartbeat_ns = 0
+        self._watch = watch
+        self._measures = Measures()
+        self._queue: float | None = None  # see `_degrade`
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set or every camera has ended.
@@ -99,7 +114,7 @@ class Daemon:
         """
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine") as executor:
             while not stop.is_set() and not all(stream.ended for stream in self._streams.values()):
-                open_cameras = [camera for camera, stream in self._streams.items() if not stream.ended]
+                open_cameras = [c for c, s in self._streams.items() if not s.ended and c.state != CameraState.SHED]
                 ready = wait_any(open_cameras, 0 if self._in_flight else TICK_MS)
                 for camera in ready:
                     frame = self._read(self._streams[camera])
@@ -116,17 +131,21 @@ class Daemon:
 
     def _begin(self, stream: Stream, frame: Frame, executor: Executor) -> None:
         """Locate, fit and hand to the engine."""
-        regions = stream.locator.locate(frame)
+        strict, measures = self._outgoing.is_strict, self._measures
+        if stream.camera.is_live:
+            age = (self._clock_ns() - frame.captured_ns) / (stream.max_age_ms * 1e6)
+            self._queue = age if self._queue is None else min(age, self._queue)
+        regions = stream.gate.open_for(frame.image, stream.locator.locate(frame), measures.still_every)
         place, first = (stream.tracker, stream.tracker.next_frame()), 0
-        for batch in self._pipeline.prepare([cut(frame.image, region) for region in regions]):
+        for batch in self._pipeline.prepare([cut(frame.image, region) for region in regions], measures.batch):
             own = regions[first : first + len(batch.crops)]
             first += len(own)
             rows = self._embed(batch, stream, executor)
-            self._in_flight.append(_InFlight(replace(frame, image=NO_IMAGE), place, own, batch, rows))
+            self._in_flight.append(_InFlight(replace(frame, image=NO_IMAGE), place, own, strict, batch, rows))
             self._finish(len(self._in_flight) - IN_FLIGHT)
         if self._outgoing.records:  # a picture takes long to write: what is decided goes out first
             self._finish(len(self._in_flight))
-        self._outgoing.frame(frame)
+        self._outgoing.frame(frame, strict, measures.still_every)
         stream.camera.release(frame)
 
     def _embed(self, batch: Batch, stream: Stream, executor: Executor) -> Future[EngineRows]:
@@ -145,10 +164,11 @@ class Daemon:
         for _ in range(min(count, len(self._in_flight))):
             done = self._in_flight.popleft()
             rows, (tracker, number) = done.rows.result(), done.place
-            decisions = self._pipeline.judge(done.batch, rows)
+            decisions = self._pipeline.judge(done.batch, rows, done.strict)
             tracks = tracker.follow(number, done.regions, rows, done.frame.opening)
             for region, track, decision in zip(done.regions, tracks, decisions, strict=True):
-                self._outgoing.decision(done.frame, (region, track), track.agree(decision), self._clock_ns())
+                agreed = track.agree(decision)
+                self._outgoing.decision(done.frame, (region, track), agreed, done.strict, self._clock_ns())
 
     def _read(self, stream: Stream) -> Frame | None:
         camera = stream.camera
@@ -180,4 +200,33 @@ class Daemon:
             self._next_heartbeat_ns = now_ns + HEARTBEAT_NS
             for stream in self._streams.values():
                 stream.tell_warnings()
+            self._degrade(now_ns)
             self._outgoing.heartbeat(list(self._streams), now_ns)
+
+    def _degrade(self, now_ns: int) -> None:
+        """Ask the ladder where it stands, and do as much as it allows.
+
+        The queue is as long as the youngest frame since the last heartbeat was old when its turn came: one that came
+        late, at the start or in a hiccup, is no queue.
+        """
+        turn = self._watch.turn(self._queue, now_ns) if self._watch is not None else None
+        self._queue = None
+        if turn is None:
+            return
+        if turn.moved:
+            self._measures = measures_of(turn.step)
+            self._take_measures()
+        self._outgoing.turned(turn)
+
+    def _take_measures(self) -> None:
+        """Thin and close live cameras, the lowest priority first and of equals the last named; bring others back."""
+        live = [stream for stream in self._streams.values() if stream.camera.is_live and not stream.ended]
+        ranks = sorted(range(len(live)), key=lambda place: (live[place].priority, -place))
+        for number, place in enumerate(ranks):
+            camera = live[place].camera
+            camera.every = self._measures.every
+            if number < min(self._measures.shed, len(live) - 1):
+                if camera.state != CameraState.SHED:
+                    camera.shed()
+            elif camera.state == CameraState.SHED:
+                camera.reopen()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge import messages
+from edge.degrade.ladder import Turn, name_of
 from edge.feedback.state import FeedbackState
 from edge.outbox.state import OutboxState
 from edge.ports import FrameSource
@@ -27,12 +28,13 @@ LATENCY_BUCKETS_MS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 class Health:
     """Counters since the start. All numbers only grow, except the windows.
 
-    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `outbox` and
-    `feedback` ask these, None where there is none.
+    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `turn` is where the
+    ladder stands. `outbox` and `feedback` ask these. None where there is none.
     """
 
     started_ns: int
     degraded: str = ""
+    turn: Turn | None = None
     outbox: Callable[[], OutboxState] | None = None
     feedback: Callable[[], FeedbackState] | None = None
     frames: int = 0
@@ -55,6 +57,11 @@ class Health:
         self.latency_buckets[sum(latency_ms > bound for bound in LATENCY_BUCKETS_MS)] += 1
         self._latencies_ms.append(latency_ms)
         self._moments_ns.append(now_ns)
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether the device is degraded, by its engine or by the ladder, and accepts at the stricter cut points."""
+        return bool(self.degraded) or (self.turn is not None and self.turn.step > 0)
 
     def rate_per_s(self, now_ns: int) -> float:
         """Return the decisions per second over the last ten seconds, or over the last 1,000 if they are fewer."""
@@ -96,8 +103,17 @@ class Health:
                 for camera, drops in ((camera, dict(camera.drops)) for camera in cameras)
             ),
             degraded=self.degraded,
+            ladder=self._ladder(),
             outbox=self._outbox(),
             feedback=self._feedback(),
+        )
+
+    def _ladder(self) -> messages.LadderHealth | None:
+        if self.turn is None:
+            return None
+        stress = {axis.value: round(value, 3) for axis, value in self.turn.stress.items()}
+        return messages.LadderHealth(
+            step=self.turn.step, name=name_of(self.turn.step), cause=self.turn.cause, stress=stress
         )
 
     def _outbox(self) -> messages.OutboxHealth | None:

@@ -26,6 +26,7 @@ __all__ = [
     "EventMessage",
     "FeedbackHealth",
     "HealthMessage",
+    "LadderHealth",
     "LowAccuracy",
     "Origin",
     "Region",
@@ -90,7 +91,8 @@ class DecisionMessage(_Message, frozen=True, tag_field="type", tag="decision"):
 
     `track` numbers what lies in one place, per camera and epoch: a thing is charged for once, by its first `accept`.
     `looks` are the looks at it since its camera was last opened, this one counted.
-    `degraded`: it was made by an engine that stands in for the bundle's; the heartbeat says why.
+    `degraded`: made by an engine that stands in for the bundle's, or by a device that does less, at the stricter cut
+    points either way; the heartbeat says why.
     `audit`: accepted, and drawn for a person to look at all the same; the verdict goes to the feedback socket.
     """
 
@@ -123,9 +125,9 @@ class DecisionMessage(_Message, frozen=True, tag_field="type", tag="decision"):
 class CameraHealth(_Message, frozen=True):
     """One camera since the start: its state, what it delivered, what it dropped and how often it failed.
 
-    `dropped` is the sum of `drops`, which says why: newer_frame, no_slot, repeated, too_old, unread. `failures` counts
-    by reason (stalled, frozen, process_died, timeout, not_found, permission, codec, auth, ended); `fault` is the last
-    of these until frames come again.
+    `dropped` is the sum of `drops`, which says why: newer_frame, no_slot, repeated, too_old, thinned, unread.
+    `failures` counts by reason (stalled, frozen, process_died, timeout, not_found, permission, codec, auth, ended);
+    `fault` is the last of these until frames come again.
     """
 
     id: str
@@ -136,6 +138,15 @@ class CameraHealth(_Message, frozen=True):
     drops: dict[str, int] = {}
     failures: dict[str, int] = {}
     fault: str = ""
+
+
+class LadderHealth(_Message, frozen=True):
+    """Where a device in trouble stands: 0 is whole. `stress` by axis: 0 relaxed, 1 takes a step down, 2 all of them."""
+
+    step: int
+    name: str
+    cause: str
+    stress: dict[str, float]
 
 
 class OutboxHealth(_Message, frozen=True):
@@ -194,7 +205,7 @@ class FeedbackHealth(_Message, frozen=True):
 class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     """The heartbeat. `routes` counts decisions since the start; latencies are of the last 1,000 decisions.
 
-    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `outbox` and
+    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `ladder`, `outbox` and
     `feedback` are there where they are configured.
     """
 
@@ -213,6 +224,7 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     publish_dropped: int
     cameras: tuple[CameraHealth, ...]
     degraded: str = ""
+    ladder: LadderHealth | None = None
     outbox: OutboxHealth | None = None
     feedback: FeedbackHealth | None = None
 
@@ -232,7 +244,8 @@ class LowAccuracy(_Message, frozen=True):
 
 
 class EventMessage(_Message, frozen=True, tag_field="type", tag="event"):
-    """A rule fired. `event` is low_accuracy, accept_error_in_doubt, unknown_rate_drifts or new_products.
+    """A rule fired. `event` is low_accuracy, accept_error_in_doubt, unknown_rate_drifts or new_products; or
+    ladder_moved or axes_worsen_together, of a device that does less than it should.
 
     `summary` says it to a person; `evidence` are the figures, and `low` the products and tiers, the surest first. An
     event may come twice, with the same `event_id`.

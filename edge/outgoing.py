@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 
 from edge import messages
 from edge.bundle import Bundle
+from edge.degrade.ladder import Turn, name_of
 from edge.errors import PublishError
 from edge.feedback.audit import Auditor
 from edge.feedback.clerk import Clerk
@@ -68,15 +69,37 @@ class Outgoing:
         """Whether frames are being recorded."""
         return self._recorder is not None
 
-    def frame(self, frame: Frame) -> None:
-        """Count a frame and record it."""
-        self._health.frames += 1
-        self._record(lambda recorder: recorder.frame(frame))
+    @property
+    def is_strict(self) -> bool:
+        """Whether only the stricter cut points accept now."""
+        return self._health.is_strict
 
-    def decision(self, frame: Frame, place: tuple[Region, Track], decision: Decision, now_ns: int) -> None:
+    def frame(self, frame: Frame, strict: bool, still_every: int) -> None:
+        """Count a frame and record it, with how it was decided on."""
+        self._health.frames += 1
+        self._record(lambda recorder: recorder.frame(frame, strict, still_every))
+
+    def turned(self, turn: Turn) -> None:
+        """Say where the ladder stands, and tell a step or an alarm as an event."""
+        self._health.turn = turn
+        evidence = {axis.value: round(value, 3) for axis, value in turn.stress.items()}
+        if turn.moved:
+            name = name_of(turn.step)
+            way = "does less" if turn.moved > 0 else "does more again"
+            summary = f"the device {way}: step {turn.step}, {name}" + (f" ({turn.cause})" if turn.cause else "")
+            log.warning("%s", summary)
+            self._tell("ladder_moved", summary, {"step": float(turn.step), "name": name, **evidence})
+        if turn.alarm:
+            summary = f"{' and '.join(turn.alarm)} worsen together within a minute"
+            log.warning("%s", summary)
+            self._tell("axes_worsen_together", summary, {"axes": ", ".join(turn.alarm), **evidence})
+
+    def decision(
+        self, frame: Frame, place: tuple[Region, Track], decision: Decision, strict: bool, now_ns: int
+    ) -> None:
         """Send one decision; `now_ns` is CLOCK_MONOTONIC, like the capture time of the frame."""
         latency_ms = (now_ns - frame.captured_ns) / 1e6
-        message = self._message(frame, place, decision, latency_ms)
+        message = self._message(frame, place, decision, strict, latency_ms)
         tier = self._classes[decision.sku].tier if decision.sku else "none"
         if self._sender.feedback is not None:  # before anybody can know the decision
             self._sender.feedback.clerk.put(_decided(message, decision.route, tier))
@@ -92,6 +115,23 @@ class Outgoing:
         clerk = self._sender.feedback.clerk if self._sender.feedback else None
         while clerk is not None and (told := clerk.next_event()) is not None and self._event(told):
             clerk.published(told)
+
+    def _tell(self, event: str, summary: str, evidence: dict[str, float | str]) -> None:
+        """Send an event of the device itself: once, like a heartbeat, which goes on saying what stands."""
+        origin = self._origin
+        seq = origin.take_seq()
+        message = messages.EventMessage(
+            schema=messages.SCHEMA,
+            event_id=f"{origin.device_id}:{origin.epoch}:{seq}",
+            device_id=origin.device_id,
+            epoch=origin.epoch,
+            seq=seq,
+            bundle_id=origin.bundle_id,
+            event=event,
+            summary=summary,
+            evidence=evidence,
+        )
+        self._send("event", message)
 
     def _event(self, told: Told) -> bool:
         origin, finding = self._origin, told.finding
@@ -126,7 +166,7 @@ class Outgoing:
             self._health.record_dropped += 1
 
     def _message(
-        self, frame: Frame, place: tuple[Region, Track], decision: Decision, latency_ms: float
+        self, frame: Frame, place: tuple[Region, Track], decision: Decision, strict: bool, latency_ms: float
     ) -> messages.DecisionMessage:
         region, track = place
         origin, seq = self._origin, self._origin.take_seq()
@@ -156,7 +196,7 @@ class Outgoing:
             verify_set=decision.verify_set,
             reasons=tuple(reason.value for reason in decision.reasons),
             latency_ms=latency_ms,
-            degraded=bool(self._health.degraded),
+            degraded=strict,
             track=track.number,
             looks=track.looks,
             audit=feedback is not None and feedback.auditor.draws(frame.camera_id, track.number, seq),

@@ -55,11 +55,14 @@ class Pipeline:
         """Return one decision per picture (h, w, 3) uint8 BGR, in order, in batches of what the engine takes."""
         return [d for batch in self.prepare(images) for d in self.judge(batch, self.embed(batch))]
 
-    def prepare(self, images: Sequence[Image]) -> Iterator[Batch]:
-        """Yield batches of fitted copies: the pictures may be gone once the last batch was taken."""
-        spec = self._bundle.info.input
-        for start in range(0, len(images), self._max_batch):
-            some = images[start : start + self._max_batch]
+    def prepare(self, images: Sequence[Image], at_most: int = 0) -> Iterator[Batch]:
+        """Yield batches of fitted copies, of `at_most` crops where it is not 0.
+
+        The pictures may be gone once the last batch was taken.
+        """
+        spec, size = self._bundle.info.input, min(self._max_batch, at_most or self._max_batch)
+        for start in range(0, len(images), size):
+            some = images[start : start + size]
             crops: Crops = np.empty((len(some), spec.height_px, spec.width_px, 3), np.uint8)
             for image, crop in zip(some, crops, strict=True):
                 preprocess.fit_into(image, spec, crop)

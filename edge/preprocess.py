@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.build_folder import InputSpec
 from edge.types import Crops, Image, Region
 
-__all__ = ["PAD_GREY", "RESIZES", "cut", "fit", "fit_into", "sharpness"]
+__all__ = ["PAD_GREY", "RESIZES", "cut", "fit", "fit_into", "sharpness", "thumbnail"]
 
 RESIZES = ("stretch", "letterbox", "crop")
 PAD_GREY = 127
@@ -38,6 +39,12 @@ def fit_into(image: Image, spec: InputSpec, out: Image) -> None:
         _letterbox(image, out)
     else:
         _resize(_middle(image, out.shape[1] / out.shape[0]), out)
+
+
+def thumbnail(image: Image, side: int) -> NDArray[np.uint8]:
+    """Return a grey picture (side, side) of `image` (h, w, 3), each cell the mean of its area."""
+    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def sharpness(crops: Crops) -> list[float]:

@@ -28,6 +28,7 @@ from edge.capture.backoff import Backoff
 from edge.capture.camera import Camera, CameraState
 from edge.config import LOOKS, PublishConfig
 from edge.daemon import Daemon, Stream
+from edge.degrade.still import StillGate
 from edge.errors import InputError, RuntimeFault
 from edge.health import Health
 from edge.outgoing import Outgoing, Sender
@@ -115,7 +116,7 @@ def run_paced(parts: Parts, images: Sequence[Image], pace: Pace) -> Paced:
             sender = Sender(publisher, parts.publish.format)
             outgoing = Outgoing(parts.bundle, origin, Health(started_ns=time.monotonic_ns()), sender, None)
             with _Source(images, pace) as source:
-                stream = Stream(source, parts.locator, Tracker(LOOKS), Backoff(seed=0))
+                stream = Stream(source, parts.locator, Tracker(LOOKS), StillGate(LOOKS), Backoff(seed=0))
                 pipeline = Pipeline(parts.bundle, engine)
                 Daemon([stream], pipeline, outgoing, time.monotonic_ns).run(threading.Event())
     if not publisher.sent:

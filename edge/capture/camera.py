@@ -17,6 +17,7 @@ class CameraState(str, Enum):
     RUNNING = "running"  # frames come
     ENDED = "ended"  # read raised EOFError
     FAILED = "failed"  # read raised CaptureError; reopen() tries again
+    SHED = "shed"  # closed by a device in trouble; reopen() brings it back
 
 
 class Camera(FrameSource):
@@ -25,13 +26,15 @@ class Camera(FrameSource):
     `delivered` frames were handed to the reader and `dropped` ones never will be, for the reasons in `drops`;
     `failures` counts by reason what `read` raised, `reopened` the calls of `reopen`.
     `warnings` counts what was wrong and survived (an unreadable picture, a truncated file), `recent_warnings` are the
-    last few texts. `last_taken_ns` is when the last frame was read, CLOCK_MONOTONIC.
+    last few texts. `last_taken_ns` is when the last frame was read, CLOCK_MONOTONIC. Of a source that does not
+    wait only one frame in `every` is handed out.
     """
 
     state: str = CameraState.OPENING
     warnings: int = 0
     recent_warnings: tuple[str, ...] = ()
     last_taken_ns: int = 0
+    every: int = 1
 
     @abstractmethod
     def ready(self) -> bool:
@@ -40,6 +43,14 @@ class Camera(FrameSource):
         Looking and finding nothing arms the wake-up: only then does `fileno()` become readable with the next news.
         `read` does the same when it returns None.
         """
+
+    @property
+    def pid(self) -> int | None:
+        """The process that captures, None where there is none."""
+        return None
+
+    def shed(self) -> None:
+        """Close the source until `reopen`; harmless for one that does not know how."""
 
     def deadline_ns(self) -> int | None:
         """Return when (CLOCK_MONOTONIC) `ready` turns true by the passing of time alone, None for never."""

@@ -22,6 +22,7 @@ class DropReason(str, Enum):
     NO_SLOT = "no_slot"  # it found every slot taken
     REPEATED = "repeated"  # the same picture as one before it: a live camera's noise never repeats
     TOO_OLD = "too_old"  # older than max_age_ms when its turn came
+    THINNED = "thinned"  # a degraded device takes one frame in so many
     UNREAD = "unread"  # it lay in the ring when the camera was opened again or left
 
 

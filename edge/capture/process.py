@@ -37,7 +37,11 @@ __all__ = ["ProcessCamera"]
 _LOCK_WAIT_MS = 1  # the lock is held for microseconds; who cannot get it looks again instead of waiting
 _MAX_MESSAGES = 256  # heard per look, so that a child that talks without end cannot hold the reader
 _KEPT_WARNINGS = 8
-_TOLD = (CameraState.ENDED, CameraState.FAILED)  # the outcome was raised once; nothing else comes before reopen()
+_TOLD = (
+    CameraState.ENDED,
+    CameraState.FAILED,
+    CameraState.SHED,
+)  # nothing comes before reopen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,12 @@ class ProcessCamera(Camera):
         self._stop()
         self.reopened += 1
         self._open()
+
+    def shed(self) -> None:
+        """End the process and give back its memory; frames that nobody read count as dropped."""
+        if self._entered:
+            self._stop()
+            self.state = CameraState.SHED
 
     def fileno(self) -> int:
         """Return the channel's descriptor; -1 outside `with` and once the outcome was told. `reopen` changes it."""
@@ -213,13 +223,13 @@ class ProcessCamera(Camera):
         return False
 
     def _pass_over(self, taken: Taken, now_ns: int) -> bool:
-        """Give a frame back unseen that is too old to be decided on; a source that waits has none."""
-        age_ns = now_ns - taken.stamp.captured_ns
-        if self._policy is DropPolicy.WAIT or age_ns <= self._config.max_age_ms * 1_000_000:
+        """Give a frame back unseen that is too old to be decided on, or one too many; a source that waits has none."""
+        too_old = now_ns - taken.stamp.captured_ns > self._config.max_age_ms * 1_000_000
+        if self._policy is DropPolicy.WAIT or not (too_old or taken.number % self.every):
             return False
         self.state = CameraState.RUNNING
         self._progress_ns = now_ns
-        self._dropped_before[DropReason.TOO_OLD] += 1
+        self._dropped_before[DropReason.TOO_OLD if too_old else DropReason.THINNED] += 1
         self._returned.append((self._rings[0], taken.slot))
         self._give_back()
         self._count_drops()

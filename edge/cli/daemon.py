@@ -22,8 +22,11 @@ from edge.capture.backoff import Backoff
 from edge.capture.camera import Camera
 from edge.cli.desk import warn_degraded
 from edge.command import Parser, run, whole_number
-from edge.config import DaemonConfig, FeedbackConfig, OutboxConfig, load_daemon_config
+from edge.config import DaemonConfig, DegradeConfig, FeedbackConfig, OutboxConfig, load_daemon_config
 from edge.daemon import Daemon, Stream
+from edge.degrade.assembly import watch_of
+from edge.degrade.still import StillGate
+from edge.degrade.watch import Watch
 from edge.feedback.assembly import clerk_of
 from edge.feedback.audit import Auditor
 from edge.footprint import available_mib, refuse_too_large
@@ -117,7 +120,8 @@ def _run(
         _await_subscribers(publisher, await_subscribers, stop)
     pipeline = Pipeline(bundle, engine)
     give_back_freed()
-    Daemon(streams, pipeline, outgoing, time.monotonic_ns).run(stop)
+    watch = stack.enter_context(_watch(config.degrade, config, sources)) if config.degrade else None
+    Daemon(streams, pipeline, outgoing, time.monotonic_ns, watch).run(stop)
 
 
 def _streams(config: DaemonConfig, sources: Sequence[Camera], stack: ExitStack) -> list[Stream]:
@@ -126,10 +130,18 @@ def _streams(config: DaemonConfig, sources: Sequence[Camera], stack: ExitStack) 
             source,
             stack.enter_context(locator_of(camera.locate, config.engine.threads)),
             Tracker(camera.looks),
+            StillGate(camera.looks),
             Backoff(seed=number),
+            camera.priority,
+            camera.max_age_ms,
         )
         for number, (source, camera) in enumerate(zip(sources, config.cameras, strict=True))
     ]
+
+
+def _watch(settings: DegradeConfig, config: DaemonConfig, sources: Sequence[Camera]) -> Watch:
+    live = sum(source.is_live for source in sources)
+    return watch_of(settings, config, live, lambda: [s.pid for s in sources if s.pid is not None], time.monotonic_ns)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from edge.assembly import engine_of, locator_of
 from edge.bundle import read_bundle
 from edge.cli.desk import engine_here, warn_degraded
 from edge.command import Parser, run
+from edge.degrade.still import StillGate
 from edge.errors import GateError, InputError
 from edge.pipeline import Pipeline
 from edge.replay.play import compare
@@ -41,7 +42,7 @@ def _replay(argv: Sequence[str]) -> int:
         engine = stack.enter_context(engine_of(bundle, engine_here(session.threads)))
         warn_degraded("edge-replay", engine)
         eyes = {
-            c.id: (stack.enter_context(locator_of(c.locate, session.threads)), Tracker(c.looks))
+            c.id: (stack.enter_context(locator_of(c.locate, session.threads)), Tracker(c.looks), StillGate(c.looks))
             for c in session.cameras
         }
         result = compare(arguments.recording, Pipeline(bundle, engine), eyes)

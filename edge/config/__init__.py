@@ -2,11 +2,13 @@
 
 from edge.config.cameras import LOOKS, CameraConfig, Detector, FullFrame, Locate, Motion, Slot, Slots
 from edge.config.daemon import DaemonConfig, json_schema, load_daemon_config
+from edge.config.degrade import DegradeConfig
 from edge.config.engine import MAX_THREADS, EngineConfig
 from edge.config.feedback import AcceptErrorRule, AccuracyRule, FeedbackConfig, UnknownRateRule
 from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
 
 __all__ = [
+    "DegradeConfig",
     "LOOKS",
     "MAX_THREADS",
     "AcceptErrorRule",

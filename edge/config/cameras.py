@@ -73,6 +73,7 @@ class CameraConfig(Config, frozen=True):
 
     `looks` is how many looks at a thing are needed before one can be accepted; at least half of them must agree. 1 is
     for pictures that are each about another thing, such as a folder of photos: each is held to the certificate alone.
+    A device in trouble closes live cameras, those with the lowest `priority` first.
     """
 
     id: Identifier
@@ -81,6 +82,7 @@ class CameraConfig(Config, frozen=True):
     realtime: bool = False
     locate: Locate = FullFrame()
     looks: Annotated[int, Meta(ge=1, le=32)] = LOOKS
+    priority: Annotated[int, Meta(ge=0, le=100)] = 0
     ring_slots: Annotated[int, Meta(ge=2, le=64)] = 4
     when_full: Annotated[str, Meta(pattern="^(auto|drop_oldest|drop_newest|wait)$")] = "auto"
     max_age_ms: Milliseconds = 1_000

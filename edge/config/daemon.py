@@ -17,6 +17,7 @@ from edge import yaml_file
 from edge.address import is_local
 from edge.config.base import Config, Identifier
 from edge.config.cameras import CameraConfig, Locate, Motion, Slots
+from edge.config.degrade import DegradeConfig
 from edge.config.engine import EngineConfig
 from edge.config.feedback import FeedbackConfig
 from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
@@ -37,6 +38,7 @@ class DaemonConfig(Config, frozen=True):
     outbox: OutboxConfig | None = None
     feedback: FeedbackConfig | None = None
     metrics: MetricsConfig | None = None
+    degrade: DegradeConfig | None = DegradeConfig()
     engine: EngineConfig = EngineConfig()
 
 
@@ -82,6 +84,8 @@ def _faults(config: DaemonConfig, understand: Callable[[str], Understood] | None
     if config.feedback is not None:
         yield from _port_faults("feedback.listen", config.feedback.listen, least=1)
         yield from _reach_faults("feedback.listen", config.feedback.listen, config.feedback.insecure)
+    if config.degrade is not None:
+        yield from _degrade_faults(config.degrade)
     if config.metrics is not None:
         yield from _port_faults("metrics.listen", config.metrics.listen, least=0)
 
@@ -114,6 +118,24 @@ def _reach_faults(key: str, address: str, insecure: bool) -> Iterator[yaml_file.
     if not insecure and not is_local(address):
         found = f"{address} reaches beyond this machine, and what goes there is neither encrypted nor checked"
         yield key, f"{found}; use 127.0.0.1, or say `insecure: true` beside it"
+
+
+def _degrade_faults(settings: DegradeConfig) -> Iterator[yaml_file.Fault]:
+    for name, falls in (
+        ("memory", True),
+        ("own_memory", False),
+        ("temperature_c", False),
+        ("queue", False),
+        ("disk_mib", True),
+    ):
+        marks = getattr(settings, name)
+        ordered = sorted(set(marks), reverse=falls)
+        if list(marks) != ordered:
+            way = "falling" if falls else "rising"
+            yield (
+                f"degrade.{name}",
+                f"{list(marks)}, expected three {way} numbers: relaxed, a step down, all steps down",
+            )
 
 
 def _twice(key: str, ids: Sequence[str]) -> Iterator[yaml_file.Fault]:

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
+from typing import TypeAlias
 
+from edge.degrade.still import StillGate
 from edge.errors import InputError
 from edge.pipeline import Pipeline
 from edge.ports import Locator
@@ -19,10 +21,11 @@ from edge.replay.record import DECISIONS, is_complete, read_decisions, read_fram
 from edge.track import Tracker
 from edge.types import Decision, Region
 
-__all__ = ["TOLERANCE", "Comparison", "compare"]
+__all__ = ["TOLERANCE", "Comparison", "Eyes", "compare"]
 
 TOLERANCE = 1e-3
 KEPT_DIFFERENCES = 10
+Eyes: TypeAlias = tuple[Locator, Tracker, StillGate]  # of one camera
 
 
 @dataclass(slots=True)
@@ -40,8 +43,8 @@ class Comparison:
             self.first.append(difference)
 
 
-def compare(folder: Path, pipeline: Pipeline, eyes: Mapping[str, tuple[Locator, Tracker]]) -> Comparison:
-    """Replay `folder` with the new locator and tracker of each camera, and compare with what was recorded.
+def compare(folder: Path, pipeline: Pipeline, eyes: Mapping[str, Eyes]) -> Comparison:
+    """Replay `folder` with new eyes for each camera, and compare with what was recorded.
 
     A recording that was cut short (the disk filled up, the power went) is compared as far as it goes.
     Raises InputError for a damaged recording.
@@ -76,20 +79,19 @@ def compare(folder: Path, pipeline: Pipeline, eyes: Mapping[str, tuple[Locator, 
     return result
 
 
-def _replay(
-    folder: Path, pipeline: Pipeline, eyes: Mapping[str, tuple[Locator, Tracker]]
-) -> Iterator[tuple[str, int, Region, Decision]]:
-    for frame in read_frames(folder):
+def _replay(folder: Path, pipeline: Pipeline, eyes: Mapping[str, Eyes]) -> Iterator[tuple[str, int, Region, Decision]]:
+    for frame, line in read_frames(folder):
         if frame.camera_id not in eyes:
             found = f"a frame of the camera {frame.camera_id}, which session.json does not name"
             raise InputError(f"{folder}: {found}; the recording is damaged")
-        locator, tracker = eyes[frame.camera_id]
-        regions = locator.locate(frame)
+        locator, tracker, gate = eyes[frame.camera_id]
+        regions = gate.open_for(frame.image, locator.locate(frame), line.still_every)
         number, first = tracker.next_frame(), 0
         for batch in pipeline.prepare([cut(frame.image, region) for region in regions]):
             own = regions[first : first + len(batch.crops)]
             first += len(own)
             rows = pipeline.embed(batch)
             tracks = tracker.follow(number, own, rows, frame.opening)
-            for region, track, decision in zip(own, tracks, pipeline.judge(batch, rows), strict=True):
+            decisions = pipeline.judge(batch, rows, line.strict)
+            for region, track, decision in zip(own, tracks, decisions, strict=True):
                 yield frame.camera_id, frame.number, region, track.agree(decision)

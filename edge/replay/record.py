@@ -59,7 +59,10 @@ class Session(Struct, frozen=True, kw_only=True):
 
 
 class FrameLine(Struct, frozen=True, kw_only=True):
-    """One frame of a recording; `file` is the name of its picture."""
+    """One frame of a recording; `file` is the name of its picture.
+
+    `strict` and `still_every` are what a device in trouble did with it (`edge.degrade.ladder`).
+    """
 
     camera_id: str
     number: int
@@ -67,6 +70,8 @@ class FrameLine(Struct, frozen=True, kw_only=True):
     captured_wall_ns: int
     file: str
     opening: int = 0
+    strict: bool = False
+    still_every: int = 1
 
 
 class _End(Struct, frozen=True, kw_only=True):
@@ -116,8 +121,8 @@ class Recorder:
             with suppress(OSError):  # a disk that is full by now: the recording stays an incomplete one
                 (self._folder / END).write_bytes(counts)
 
-    def frame(self, frame: Frame) -> None:
-        """Keep one frame."""
+    def frame(self, frame: Frame, strict: bool = False, still_every: int = 1) -> None:
+        """Keep one frame, and how the device decided on it."""
         name = f"{frame.camera_id}-{frame.number:08d}.png"
         line = FrameLine(
             camera_id=frame.camera_id,
@@ -126,6 +131,8 @@ class Recorder:
             captured_wall_ns=frame.captured_wall_ns,
             file=name,
             opening=frame.opening,
+            strict=strict,
+            still_every=still_every,
         )
         with self._whole(FRAMES):
             write_still(self._folder / PICTURES / name, frame.image)
@@ -165,11 +172,11 @@ def read_frame_lines(folder: Path) -> Iterator[FrameLine]:
     yield from _lines(folder / FRAMES, FrameLine)
 
 
-def read_frames(folder: Path) -> Iterator[Frame]:
-    """Yield the frames in the order in which they were decided on."""
+def read_frames(folder: Path) -> Iterator[tuple[Frame, FrameLine]]:
+    """Yield the frames in the order in which they were decided on, with what is known about each."""
     for line in read_frame_lines(folder):
         image = read_still(folder / PICTURES / line.file)
-        yield Frame(line.camera_id, line.number, image, line.captured_ns, line.captured_wall_ns, line.opening)
+        yield Frame(line.camera_id, line.number, image, line.captured_ns, line.captured_wall_ns, line.opening), line
 
 
 def is_complete(folder: Path) -> bool:

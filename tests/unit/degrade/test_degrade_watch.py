@@ -1,0 +1,58 @@
+"""The loop never waits for a sensor, and old readings move nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from edge.config import DegradeConfig
+from edge.degrade.assembly import _marks
+from edge.degrade.ladder import Axis, Ladder
+from edge.degrade.watch import STALE_S, Watch
+
+NS = 1_000_000_000
+
+
+class Reader:
+    """Reads 95 degrees, and hangs from its second reading on."""
+
+    def __init__(self) -> None:
+        self.asked_again = threading.Event()
+        self.let_go = threading.Event()
+        self.times = 0
+
+    def read(self) -> dict[Axis, float]:
+        self.times += 1
+        if self.times > 1:
+            self.asked_again.set()
+            self.let_go.wait(30)
+        return {Axis.TEMPERATURE: 95.0}
+
+
+def test_a_sensor_that_hangs_holds_nobody_and_its_last_reading_ages(caplog: pytest.LogCaptureFixture) -> None:
+    reader = Reader()
+    watch = Watch(reader, Ladder(_marks(DegradeConfig()), 1, 30), lambda: 100 * NS)
+    assert watch.turn(None, 100 * NS) is None, "nothing was read yet"
+    with watch, caplog.at_level(logging.ERROR):
+        assert reader.asked_again.wait(30)
+        turn = watch.turn(None, 101 * NS)
+        assert turn is not None
+        assert turn.step == 3
+        for later_s in (131, 132):
+            assert watch.turn(5.0, int((later_s + STALE_S) * NS)) is None
+        reader.let_go.set()
+    assert [record.message.startswith("no sensor has answered for") for record in caplog.records] == [True]
+
+
+def test_the_age_of_frames_is_an_axis_of_its_own() -> None:
+    reader = Reader()
+    reader.read = lambda: {Axis.TEMPERATURE: 20.0}  # type: ignore[method-assign]
+    read = threading.Event()
+    watch = Watch(reader, Ladder(_marks(DegradeConfig()), 1, 30), lambda: (read.set(), NS)[1])
+    with watch:
+        assert read.wait(30)
+        while (turn := watch.turn(0.7, NS)) is None:
+            pass
+    assert (turn.step, turn.cause) == (1, "queue 0.7")
