@@ -5,6 +5,7 @@ Invariants
 - A file is decided on to its last frame; a live camera that fails is reopened with backoff while the others go on.
 - Of each camera that has a frame one is taken in turn, so a busy camera takes none from the others.
 - Every decision takes a number (`seq`); one that could not be sent is counted and leaves a gap that everybody sees.
+- Whatever else is to be done in this thread (a `Duty`) is done between two frames, once a turn.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -22,6 +25,7 @@ from edge.capture.backoff import Backoff
 from edge.capture.camera import Camera, CameraState
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.waiting import wait_any
+from edge.config import CameraConfig
 from edge.errors import CaptureError
 from edge.outgoing import Outgoing
 from edge.pipeline import Batch, Pipeline
@@ -30,7 +34,7 @@ from edge.preprocess import cut
 from edge.track import Tracker
 from edge.types import EngineRows, Frame, Image, Region
 
-__all__ = ["TICK_MS", "Daemon", "Stream"]
+__all__ = ["TICK_MS", "Daemon", "Duty", "Stream"]
 
 TICK_MS = 100
 IN_FLIGHT = 2  # one in the engine, one ready for it
@@ -44,15 +48,25 @@ log = logging.getLogger("edge.daemon")
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """A camera, what finds regions in its frames and follows them, and when it may be opened again."""
+    """A camera, what finds regions in its frames and follows them, and when it may be opened again.
+
+    `held` is what the locator has open.
+    """
 
     camera: Camera
     locator: Locator
     tracker: Tracker
     backoff: Backoff
+    held: ExitStack = field(default_factory=ExitStack)
     ended: bool = False
     error: CaptureError | None = None
     told: set[str] = field(default_factory=set)  # warnings that stand in the log
+
+    def change(self, config: CameraConfig) -> None:
+        """Read the camera as this configuration says from now on, whatever became of it before."""
+        self.ended, self.error = False, None
+        self.backoff.succeeded()
+        self.camera.change(config)
 
     def tell_warnings(self) -> None:
         """Log what was wrong with the source and survived, each text once: a looping file would repeat itself."""
@@ -60,6 +74,13 @@ class Stream:
             if text not in self.told and len(self.told) < MOST_WARNINGS:
                 self.told.add(text)
                 log.warning("camera %s: %s", self.camera.camera_id, text)
+
+
+class Duty(Protocol):
+    """Something that is done between two frames; short, for the cameras wait meanwhile."""
+
+    def turn(self, daemon: Daemon, now_ns: int) -> None:
+        """Do what is due. Raises ShelfedgeError to end the daemon."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,12 +103,18 @@ class Daemon:
     """
 
     def __init__(
-        self, streams: Sequence[Stream], pipeline: Pipeline, outgoing: Outgoing, clock_ns: Callable[[], int]
+        self,
+        streams: Iterable[Stream],
+        pipeline: Pipeline,
+        outgoing: Outgoing,
+        clock_ns: Callable[[], int],
+        duties: Sequence[Duty] = (),
     ) -> None:
         self._streams = {stream.camera: stream for stream in streams}
         self._pipeline = pipeline
         self._outgoing = outgoing
         self._clock_ns = clock_ns
+        self._duties = duties
         self._in_flight: deque[_InFlight] = deque()
         self._next_heartbeat_ns = 0
 
@@ -102,17 +129,42 @@ class Daemon:
                 open_cameras = [camera for camera, stream in self._streams.items() if not stream.ended]
                 ready = wait_any(open_cameras, 0 if self._in_flight else TICK_MS)
                 for camera in ready:
+                    if stop.is_set():
+                        break  # the frame in hand is done, the next one is not begun
                     frame = self._read(self._streams[camera])
                     if frame is not None:
                         self._begin(self._streams[camera], frame, executor)
                 self._finish(0 if ready else 1)
                 self._reopen_due()
                 self._heartbeat()
-            self._finish(len(self._in_flight))
+                for duty in self._duties:
+                    duty.turn(self, self._clock_ns())
+            self.settle()
         self._heartbeat(last=True)
         for stream in self._streams.values():
             if stream.error is not None:
                 raise stream.error
+
+    def settle(self) -> None:
+        """Finish everything that the engine works on; afterwards nobody uses it until the next frame."""
+        self._finish(len(self._in_flight))
+
+    def take_engine(self, pipeline: Pipeline) -> None:
+        """Decide with another pipeline from the next frame on; what was begun is finished with the old one."""
+        self.settle()
+        self._pipeline = pipeline
+        for stream in self._streams.values():
+            stream.tracker.take_other_engine()
+
+    def take_streams(self, streams: Iterable[Stream]) -> None:
+        """Read these from now on, between frames; who leaves is closed by the caller."""
+        self.settle()
+        self._streams = {stream.camera: stream for stream in streams}
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        """What is read."""
+        return tuple(self._streams.values())
 
     def _begin(self, stream: Stream, frame: Frame, executor: Executor) -> None:
         """Locate, fit and hand to the engine."""

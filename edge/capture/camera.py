@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from enum import Enum
 
+from edge.config import CameraConfig
+from edge.errors import CaptureError
 from edge.ports import FrameSource
 
 __all__ = ["Camera", "CameraState"]
@@ -40,6 +42,13 @@ class Camera(FrameSource):
         Looking and finding nothing arms the wake-up: only then does `fileno()` become readable with the next news.
         `read` does the same when it returns None.
         """
+
+    def change(self, config: CameraConfig) -> None:
+        """Go on as this configuration of the same camera says, in a new opening: frame numbers and counts go on.
+
+        Returns as `reopen` does, and opens a camera that was left. Raises CaptureError where that makes no sense.
+        """
+        raise CaptureError(f"camera {self.camera_id}: cannot be changed to {config.id}")
 
     def deadline_ns(self) -> int | None:
         """Return when (CLOCK_MONOTONIC) `ready` turns true by the passing of time alone, None for never."""

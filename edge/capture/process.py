@@ -59,9 +59,7 @@ class ProcessCamera(Camera):
     def __init__(self, config: CameraConfig, command: Sequence[str] = COMMAND) -> None:
         """Check the source string (raises InputError); `command` starts another capture process, for tests."""
         self.camera_id = config.id
-        self.is_live = parse_source(config.source).is_live
-        self._policy = policy_of(config.when_full, self.is_live)
-        self._config = config
+        self._set_up(config)
         self._command = tuple(command)
         self._process: CaptureProcess | None = None
         self._rings: list[Ring] = []  # the one being read first, then its larger successors
@@ -100,6 +98,21 @@ class ProcessCamera(Camera):
         self._stop()
         self.reopened += 1
         self._open()
+
+    def change(self, config: CameraConfig) -> None:
+        """Start again with another source or other limits; as `reopen`, frame numbers go on where they were."""
+        if config.id != self.camera_id:
+            raise CaptureError(f"camera {self.camera_id}: cannot be changed to {config.id}")
+        if self._entered:
+            self._stop()
+        self._set_up(config)
+        self.reopened += 1
+        self._open()
+
+    def _set_up(self, config: CameraConfig) -> None:
+        self.is_live = parse_source(config.source).is_live
+        self._policy = policy_of(config.when_full, self.is_live)
+        self._config = config
 
     def fileno(self) -> int:
         """Return the channel's descriptor; -1 outside `with` and once the outcome was told. `reopen` changes it."""

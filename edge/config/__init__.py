@@ -2,7 +2,7 @@
 
 from edge.config.cameras import LOOKS, CameraConfig, Detector, FullFrame, Locate, Motion, Slot, Slots
 from edge.config.daemon import DaemonConfig, json_schema, load_daemon_config
-from edge.config.engine import MAX_THREADS, EngineConfig
+from edge.config.engine import MAX_THREADS, EngineConfig, SelfTestConfig
 from edge.config.feedback import AcceptErrorRule, AccuracyRule, FeedbackConfig, UnknownRateRule
 from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
 
@@ -22,6 +22,7 @@ __all__ = [
     "Motion",
     "OutboxConfig",
     "PublishConfig",
+    "SelfTestConfig",
     "Slot",
     "Slots",
     "UnknownRateRule",

@@ -1,0 +1,212 @@
+"""SIGHUP: the configuration is read again, and takes over between two frames, all of it or nothing.
+
+    asked ──> a thread: read, check, memory, load, golden crops ──> between two frames: settle, swap ──> a thread: close
+              (the loop decides on with what it has)                (nothing here can fail)              the old engine
+
+- What was begun is finished with the old bundle; the next frame is the new one's, and the next `seq` the next.
+- Cameras that did not change do not notice. One that did goes on under its numbers, in a new opening.
+- Where anything is wrong everything goes on as it was, and log, heartbeat and an event say what.
+- A recording ends, complete: what comes next could not be replayed with the bundle and the cameras that it names.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from msgspec import structs
+
+from edge.assembly import Loaded
+from edge.capture import open_camera
+from edge.capture.backoff import Backoff
+from edge.capture.camera import Camera
+from edge.config import CameraConfig, DaemonConfig
+from edge.config.changes import changed_keys
+from edge.daemon import Daemon, Stream
+from edge.errors import ShelfedgeError
+from edge.feedback.assembly import follow
+from edge.feedback.audit import Auditor
+from edge.feedback.state import Finding
+from edge.health import Health
+from edge.heap import give_back_freed
+from edge.life.candidate import Candidate, candidate_from_config
+from edge.life.notify import Notifier
+from edge.life.selftest import SelfTest
+from edge.life.together import all_at_once
+from edge.outgoing import Feedback, Outgoing
+from edge.track import Tracker
+
+__all__ = ["Reload", "Running"]
+
+JOIN_S = 0.5  # what an end waits for a bundle that is being loaded
+
+log = logging.getLogger("edge.life")
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """What a change touches. `cameras` is the list that the metrics read, changed in place."""
+
+    path: Path
+    config: DaemonConfig
+    loaded: Loaded
+    cameras: list[Camera]
+    outgoing: Outgoing
+    health: Health
+    self_test: SelfTest
+    notifier: Notifier
+    epoch: str
+    feedback: Feedback | None = None
+
+
+class _Loading(threading.Thread):
+    """Makes a candidate, and keeps it or what was wrong."""
+
+    def __init__(self, running: Running, begun_ns: int) -> None:
+        super().__init__(name="reload", daemon=True)
+        self._given = running.path, running.config, running.loaded
+        self.begun_ns = begun_ns
+        self.candidate: Candidate | None = None
+        self.error = "ended without a word; a bug"
+
+    def run(self) -> None:
+        try:
+            self.candidate = candidate_from_config(*self._given)
+        except ShelfedgeError as error:
+            self.error = str(error)
+        except Exception as error:  # a bug must not end what decides well
+            log.exception("reading the configuration again failed; a bug")
+            self.error = f"internal error: {type(error).__name__}: {error}; please report it"
+
+
+class Reload:
+    """A duty of the loop, inside `with`: sees that `asked` was set, and leaves everything closed that it opened."""
+
+    def __init__(self, running: Running, asked: threading.Event) -> None:
+        self._running = running
+        self._asked = asked
+        self._loading: _Loading | None = None
+        self._closing: threading.Thread | None = None
+        self._retired: dict[str, Stream] = {}  # cameras that were taken out; their numbers are never used again
+
+    def __enter__(self) -> Reload:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Drop what is being loaded: a thread that takes longer ends with the process."""
+        if self._loading is not None:
+            self._loading.join(JOIN_S)
+            if self._loading.candidate is not None:
+                self._loading.candidate.held.close()
+        if self._closing is not None:
+            self._closing.join(JOIN_S)
+
+    def turn(self, daemon: Daemon, now_ns: int) -> None:
+        """Begin where it was asked for, end where loading has ended."""
+        if self._loading is None and self._asked.is_set():
+            self._asked.clear()
+            self._running.notifier.reloading()
+            log.info("%s: read again", self._running.path)
+            self._loading = _Loading(self._running, now_ns)
+            self._loading.start()
+        elif self._loading is not None and not self._loading.is_alive():
+            loading, self._loading = self._loading, None
+            if loading.candidate is None:
+                self._refuse(loading.error)
+            else:
+                self._take(daemon, loading.candidate, (now_ns - loading.begun_ns) / 1e9)
+            self._running.notifier.ready(f"reload {self._running.health.reload}")
+
+    def _refuse(self, why: str) -> None:
+        running = self._running
+        running.health.reload = f"failed: {why}"
+        log.error("reload failed, everything goes on as it was: %s", why)
+        running.outgoing.event(Finding(event="reload_failed", summary=f"reload failed: {why}", evidence={}))
+
+    def _take(self, daemon: Daemon, candidate: Candidate, loading_s: float) -> None:
+        """Let a candidate take over: everything that could fail is done."""
+        candidate.held.pop_all()  # what it opened belongs to the running daemon now
+        running = self._running
+        keys, before = changed_keys(running.config, candidate.config), running.loaded.bundle.id
+        changes = [] if candidate.loaded is None else [f"bundle {before} -> {candidate.loaded.bundle.id}"]
+        changes += [key for key in keys if key != "bundle"]
+        daemon.settle()
+        if candidate.loaded is not None or "cameras" in keys:
+            running.outgoing.end_recording(f"reload, {', '.join(changes)}")
+        closers = self._take_cameras(daemon, candidate) + self._take_loaded(daemon, candidate)
+        running.config = candidate.config
+        running.health.reload = f"done: {', '.join(changes) or 'nothing changed'}"
+        log.info("reload %s; loaded in %.1f s", running.health.reload, loading_s)
+        if changes:
+            evidence: dict[str, float | str] = {"bundle_before": before, "loading_s": round(loading_s, 3)}
+            summary = f"reload {running.health.reload}"
+            running.outgoing.event(Finding(event="reloaded", summary=summary, evidence=evidence))
+        self._closing = threading.Thread(target=_let_go, args=(closers,), name="letting go", daemon=True)
+        self._closing.start()
+
+    def _take_loaded(self, daemon: Daemon, candidate: Candidate) -> list[Callable[[], None]]:
+        """Let bundle, engine and rules take over; return what closes the old ones."""
+        running, config, old = self._running, candidate.config, self._running.loaded
+        new = running.loaded = candidate.loaded or old
+        if running.feedback is not None and config.feedback is not None:
+            clerk = running.feedback.clerk
+            running.feedback = Feedback(Auditor(running.epoch, config.feedback.audit_share), clerk)
+            if new is not old or config.feedback != running.config.feedback:
+                follow(clerk, config.feedback, new.bundle)
+        if new is not old:
+            daemon.take_engine(new.pipeline)
+            running.health.bundle_id, running.health.degraded = new.bundle.id, new.engine.degraded
+        if new is not old or config.self_test != running.config.self_test:
+            running.self_test.follow(config.self_test, new.bundle, new.engine)
+        running.outgoing.follow(new.bundle, running.feedback)
+        return [] if new is old else [old.held.close]
+
+    def _take_cameras(self, daemon: Daemon, candidate: Candidate) -> list[Callable[[], None]]:
+        """Let cameras and what finds regions in them take over; return what closes the old ones."""
+        old = {camera.id: camera for camera in self._running.config.cameras}
+        there = {stream.camera.camera_id: stream for stream in daemon.streams}
+        closers: list[Callable[[], None]] = []
+        streams = []
+        for number, camera in enumerate(candidate.config.cameras):
+            stream = there.pop(camera.id, None) or self._returned(camera.id)
+            if stream is None:
+                locator, held = candidate.locators[camera.id]
+                opened = open_camera(camera).__enter__()
+                stream = Stream(opened, locator, Tracker(camera.looks), Backoff(seed=number), held)
+            else:
+                if camera.id in candidate.locators:
+                    closers.append(stream.held.close)
+                    stream.locator, stream.held = candidate.locators[camera.id]
+                stream.tracker.require(camera.looks)
+                if not _same_pictures(old.get(camera.id), camera):
+                    stream.change(camera)
+            streams.append(stream)
+        self._retired.update(there)
+        closers += [stream.held.close for stream in there.values()]
+        all_at_once([partial(stream.camera.__exit__, None, None, None) for stream in there.values()])
+        daemon.take_streams(streams)
+        self._running.cameras[:] = [stream.camera for stream in streams]
+        return closers
+
+    def _returned(self, camera_id: str) -> Stream | None:
+        """Return the stream of a camera that was there before: it goes on counting, and remembers nothing it saw."""
+        stream = self._retired.pop(camera_id, None)
+        if stream is not None:
+            stream.tracker.forget()
+        return stream
+
+
+def _same_pictures(old: CameraConfig | None, new: CameraConfig) -> bool:
+    """Tell whether a camera may go on as it is: only what is done with its frames may differ."""
+    return old is not None and structs.replace(old, locate=new.locate, looks=new.looks) == new
+
+
+def _let_go(closers: list[Callable[[], None]]) -> None:
+    """Close what was taken over from, and give its memory back."""
+    while closers:
+        closers.pop()()
+    give_back_freed()
