@@ -62,9 +62,13 @@ class Stream:
     error: CaptureError | None = None
     told: set[str] = field(default_factory=set)  # warnings that stand in the log
 
-    def change(self, config: CameraConfig) -> None:
-        """Read the camera as this configuration says from now on, whatever became of it before."""
+    def part(self) -> Callable[[], None]:
+        """Leave the camera's source, whatever became of it; what is returned waits until it is free (`Camera.part`)."""
         self.ended, self.error = False, None
+        return self.camera.part()
+
+    def change(self, config: CameraConfig) -> None:
+        """Read the camera as this configuration says from now on; after `part`."""
         self.backoff.succeeded()
         self.camera.change(config)
 

@@ -17,12 +17,12 @@ from __future__ import annotations
 import select
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from edge.capture.address import parse_source
-from edge.capture.camera import Camera, CameraState
+from edge.capture.camera import Camera, CameraState, nothing
 from edge.capture.channel import Gone, Message
 from edge.capture.drops import RING_REASONS, DropPolicy, DropReason, policy_of
 from edge.capture.failure import CaptureFailure, CaptureReason
@@ -98,6 +98,14 @@ class ProcessCamera(Camera):
         self._stop()
         self.reopened += 1
         self._open()
+
+    def part(self) -> Callable[[], None]:
+        """Let go of everything; what is returned gives the process up to 0.6 s to end."""
+        ending = self._ending()
+        self._process, self._gone, self._entered = None, True, False
+        self.state = CameraState.OPENING
+        self._let_go()
+        return ending
 
     def change(self, config: CameraConfig) -> None:
         """Start again with another source or other limits; as `reopen`, frame numbers go on where they were."""
@@ -349,12 +357,18 @@ class ProcessCamera(Camera):
     def _stop(self) -> None:
         """End the process and let go of the rings; frames that are still lent stay readable."""
         if self._process is not None:
-            if self.state is CameraState.FAILED:
-                self._process.discard()
-            else:
-                self._process.stop()
+            self._ending()()
             self._process = None
             self._gone = True
+        self._let_go()
+
+    def _ending(self) -> Callable[[], None]:
+        """Return what ends the process: with patience where it works, at once where it failed."""
+        if self._process is None:
+            return nothing
+        return self._process.discard if self.state is CameraState.FAILED else self._process.stop
+
+    def _let_go(self) -> None:
         self._next_number = max([self._next_number, *(ring.next_number for ring in self._rings)])
         for ring in list(self._rings):
             self._retire(ring)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import signal
 import sys
@@ -33,7 +34,7 @@ from edge.footprint import available_mib, refuse_too_large
 from edge.health import Health, resident_mib
 from edge.heap import give_back_freed
 from edge.life.notify import Notifier
-from edge.life.reload import Reload, Running
+from edge.life.reload import Reload, Running, still_loading
 from edge.life.selftest import SelfTest
 from edge.life.supervision import Supervision
 from edge.life.together import Together, all_at_once
@@ -81,6 +82,9 @@ def _daemon(argv: Sequence[str]) -> int:
         daemon = _assembled(arguments, notifier, signals, stack)
         stack.callback(notifier.stopping)
         daemon.run(signals.stop)
+    if still_loading():  # everything is closed; a library in the middle of its work may not survive Python's end
+        logging.shutdown()
+        os._exit(0)
     return 0
 
 

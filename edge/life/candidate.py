@@ -1,11 +1,13 @@
 """A new configuration, read, checked and loaded beside the one that runs. Nothing that decides is touched here.
 
-Runs in a thread of its own while the loop decides. Whatever is wrong with file, bundle, memory or engine is one error
-that says so, and everything that was opened for it is closed again.
+Runs in a thread of its own while the loop decides, behind it where the processor is short. Whatever is wrong with file,
+bundle, memory or engine is one error that says so, and everything that was opened for it is closed again.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from edge.ports import Locator
 from edge.writing import real_path
 
 __all__ = ["Candidate", "candidate_from_config"]
+
+NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +44,8 @@ def candidate_from_config(path: Path, config: DaemonConfig, loaded: Loaded) -> C
     """Return what `path` says now, ready to take over from `config` and `loaded`; raises ShelfedgeError."""
     new = load_daemon_config(path, parse_source)
     refuse_fixed(path, config, new)
+    if new.engine.threads == 1:  # threads that an engine starts would stay as nice as this one is for ever
+        _step_back()
     bundle = read_bundle(real_path(Path(new.bundle)))
     old_cameras = {camera.id: camera for camera in config.cameras}
     added = [camera for camera in new.cameras if camera.id not in old_cameras]
@@ -64,6 +70,11 @@ def candidate_from_config(path: Path, config: DaemonConfig, loaded: Loaded) -> C
 def _loaded_beside(bundle: Bundle, new: DaemonConfig, added: list[CameraConfig]) -> Loaded:
     refuse_no_room_beside(bundle, added, available_mib(), runtime_mib(bundle, new.engine))
     return load(bundle, new.engine)
+
+
+def _step_back() -> None:
+    """Let every other thread go first: on Linux niceness is of a thread."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _needs_other_locator(old: CameraConfig | None, new: CameraConfig, other_threads: bool) -> bool:
