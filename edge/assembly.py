@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge.bundle import Bundle
@@ -11,13 +12,30 @@ from edge.config import EngineConfig, Locate
 from edge.engines import ENGINES, REFERENCE, EngineSpec, open_engine, open_reference
 from edge.engines.detector import open_detector
 from edge.engines.plan import plan_beside, read_plan
-from edge.errors import BundleError, EngineError, ShelfedgeError
+from edge.errors import BundleError, ShelfedgeError
+from edge.golden import refuse_other_embeddings
 from edge.locate import locator_from_config
+from edge.pipeline import Pipeline
 from edge.ports import Engine, Locator
 
-__all__ = ["engine_of", "locator_of", "plan_of", "runtime_mib"]
+__all__ = ["Loaded", "engine_of", "load", "locator_of", "plan_of", "runtime_mib"]
 
-MIN_GOLDEN_COSINE = 0.99
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A bundle on its engine, ready to decide; `held` closes the engine."""
+
+    bundle: Bundle
+    engine: Engine
+    pipeline: Pipeline
+    held: ExitStack
+
+
+def load(bundle: Bundle, config: EngineConfig) -> Loaded:
+    """Open the engine of a bundle and make ready what is looked up; raises as `engine_of`."""
+    with ExitStack() as held:
+        engine = held.enter_context(engine_of(bundle, config))
+        return Loaded(bundle, engine, Pipeline(bundle, engine), held.pop_all())
 
 
 @contextmanager
@@ -63,7 +81,7 @@ def _first_that_works(bundle: Bundle, engines: Sequence[Engine], stack: ExitStac
         with ExitStack() as trial:
             try:
                 trial.enter_context(engine)
-                _refuse_other_embeddings(bundle, engine)
+                _refuse_other_engine(bundle, engine)
             except ShelfedgeError as error:
                 if number == len(engines) - 1:
                     raise
@@ -75,20 +93,15 @@ def _first_that_works(bundle: Bundle, engines: Sequence[Engine], stack: ExitStac
     raise AssertionError("no engine was given")
 
 
-def _refuse_other_embeddings(bundle: Bundle, engine: Engine) -> None:
-    """Embed the golden crops, one at a time: a whole batch would hold memory that a camera may never need."""
+def _refuse_other_engine(bundle: Bundle, engine: Engine) -> None:
+    """Raise BundleError for other sizes and EngineError for other embeddings than the bundle's."""
     made = (engine.input_height_px, engine.input_width_px, engine.dimension)
     expected = (bundle.info.input.height_px, bundle.info.input.width_px, bundle.info.dimension + 1)
     if made != expected:
         raise BundleError(
             f"{bundle.graph}: height, width and values a crop are {made}, expected {expected}; calibrate again"
         )
-    for crop, golden in zip(bundle.golden.crops, bundle.golden.rows, strict=True):
-        cosine = float(engine.embed(crop[None])[0] @ golden)
-        if not cosine >= MIN_GOLDEN_COSINE:
-            found = f"a golden crop comes out with cosine {cosine:.4f} to what calibration saw"
-            mend = "this processor computes something else, build and calibrate on one like it"
-            raise EngineError(f"{bundle.path}: {found}, expected at least {MIN_GOLDEN_COSINE}; {mend}")
+    refuse_other_embeddings(bundle, engine)
 
 
 @contextmanager

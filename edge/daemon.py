@@ -5,6 +5,7 @@ Invariants
 - A file is decided on to its last frame; a live camera that fails is reopened with backoff while the others go on.
 - Of each camera that has a frame one is taken in turn, so a busy camera takes none from the others.
 - Every decision takes a number (`seq`); one that could not be sent is counted and leaves a gap that everybody sees.
+- Whatever else is to be done in this thread (a `Duty`) is done between two frames, once a turn.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -22,9 +25,9 @@ from edge.capture.backoff import Backoff
 from edge.capture.camera import Camera, CameraState
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.waiting import wait_any
-from edge.degrade.ladder import Measures, measures_of
+from edge.config import CameraConfig
+from edge.degrade.ladder import Measures
 from edge.degrade.still import StillGate
-from edge.degrade.watch import Watch
 from edge.errors import CaptureError
 from edge.outgoing import Outgoing
 from edge.pipeline import Batch, Pipeline
@@ -33,7 +36,7 @@ from edge.preprocess import cut
 from edge.track import Tracker
 from edge.types import EngineRows, Frame, Image, Region
 
-__all__ = ["TICK_MS", "Daemon", "Stream"]
+__all__ = ["TICK_MS", "Daemon", "Duty", "Stream", "stream_of"]
 
 TICK_MS = 100
 IN_FLIGHT = 2  # one in the engine, one ready for it
@@ -47,7 +50,10 @@ log = logging.getLogger("edge.daemon")
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """A camera, what finds regions in its frames and follows them, and when it may be opened again."""
+    """A camera, what finds regions in its frames and follows them, and when it may be opened again.
+
+    `held` is what the locator has open.
+    """
 
     camera: Camera
     locator: Locator
@@ -56,9 +62,26 @@ class Stream:
     backoff: Backoff
     priority: int = 0
     max_age_ms: int = 1_000
+    held: ExitStack = field(default_factory=ExitStack)
     ended: bool = False
     error: CaptureError | None = None
     told: set[str] = field(default_factory=set)  # warnings that stand in the log
+
+    def part(self) -> Callable[[], None]:
+        """Leave the camera's source, whatever became of it; what is returned waits until it is free (`Camera.part`)."""
+        self.ended, self.error = False, None
+        return self.camera.part()
+
+    def follow(self, config: CameraConfig) -> None:
+        """Do with the camera's frames as this configuration says."""
+        self.tracker.require(config.looks)
+        self.gate = StillGate(config.looks)
+        self.priority, self.max_age_ms = config.priority, config.max_age_ms
+
+    def change(self, config: CameraConfig) -> None:
+        """Read the camera as this configuration says from now on; after `part`."""
+        self.backoff.succeeded()
+        self.camera.change(config)
 
     def tell_warnings(self) -> None:
         """Log what was wrong with the source and survived, each text once: a looping file would repeat itself."""
@@ -66,6 +89,19 @@ class Stream:
             if text not in self.told and len(self.told) < MOST_WARNINGS:
                 self.told.add(text)
                 log.warning("camera %s: %s", self.camera.camera_id, text)
+
+
+def stream_of(config: CameraConfig, camera: Camera, locator: tuple[Locator, ExitStack], seed: int) -> Stream:
+    """Return the stream of a camera, with its locator and what that has open."""
+    tracker, gate = Tracker(config.looks), StillGate(config.looks)
+    return Stream(camera, locator[0], tracker, gate, Backoff(seed=seed), config.priority, config.max_age_ms, locator[1])
+
+
+class Duty(Protocol):
+    """Something that is done between two frames; short, for the cameras wait meanwhile."""
+
+    def turn(self, daemon: Daemon, now_ns: int) -> None:
+        """Do what is due. Raises ShelfedgeError to end the daemon."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +119,8 @@ class _InFlight:
 class Daemon:
     """Decides on everything that the cameras deliver until they end or `stop` is set. All parts come opened.
 
+    `measures` is how much of the work is done.
+
     When there is work beside it, the engine runs in a thread of its own: while it works on one batch, this thread
     locates, fits and publishes for its neighbours. At most IN_FLIGHT batches wait for the engine; when no camera has a
     frame, this thread waits for the engine, so a decision never waits for the next frame.
@@ -90,21 +128,21 @@ class Daemon:
 
     def __init__(
         self,
-        streams: Sequence[Stream],
+        streams: Iterable[Stream],
         pipeline: Pipeline,
         outgoing: Outgoing,
         clock_ns: Callable[[], int],
-        watch: Watch | None = None,
+        duties: Sequence[Duty] = (),
     ) -> None:
         self._streams = {stream.camera: stream for stream in streams}
         self._pipeline = pipeline
         self._outgoing = outgoing
         self._clock_ns = clock_ns
+        self._duties = duties
         self._in_flight: deque[_InFlight] = deque()
         self._next_heartbeat_ns = 0
-        self._watch = watch
-        self._measures = Measures()
-        self._queue: float | None = None  # see `_degrade`
+        self.measures = Measures()
+        self._queue: float | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set or every camera has ended.
@@ -117,21 +155,54 @@ class Daemon:
                 open_cameras = [c for c, s in self._streams.items() if not s.ended and c.state != CameraState.SHED]
                 ready = wait_any(open_cameras, 0 if self._in_flight else TICK_MS)
                 for camera in ready:
+                    if stop.is_set():
+                        break  # the frame in hand is done, the next one is not begun
                     frame = self._read(self._streams[camera])
                     if frame is not None:
                         self._begin(self._streams[camera], frame, executor)
                 self._finish(0 if ready else 1)
                 self._reopen_due()
                 self._heartbeat()
-            self._finish(len(self._in_flight))
+                for duty in self._duties:
+                    duty.turn(self, self._clock_ns())
+            self.settle()
         self._heartbeat(last=True)
         for stream in self._streams.values():
             if stream.error is not None:
                 raise stream.error
 
+    def take_queue(self) -> float | None:
+        """Return how old the youngest live frame was when its turn came, since the last time that this was asked.
+
+        In units of the camera's `max_age_ms`; None where no frame came. One that came late is no queue yet.
+        """
+        queue, self._queue = self._queue, None
+        return queue
+
+    def settle(self) -> None:
+        """Finish everything that the engine works on; afterwards nobody uses it until the next frame."""
+        self._finish(len(self._in_flight))
+
+    def take_engine(self, pipeline: Pipeline) -> None:
+        """Decide with another pipeline from the next frame on; what was begun is finished with the old one."""
+        self.settle()
+        self._pipeline = pipeline
+        for stream in self._streams.values():
+            stream.tracker.take_other_engine()
+
+    def take_streams(self, streams: Iterable[Stream]) -> None:
+        """Read these from now on, between frames; who leaves is closed by the caller."""
+        self.settle()
+        self._streams = {stream.camera: stream for stream in streams}
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        """What is read."""
+        return tuple(self._streams.values())
+
     def _begin(self, stream: Stream, frame: Frame, executor: Executor) -> None:
         """Locate, fit and hand to the engine."""
-        strict, measures = self._outgoing.is_strict, self._measures
+        strict, measures = self._outgoing.is_strict, self.measures
         if stream.camera.is_live:
             age = (self._clock_ns() - frame.captured_ns) / (stream.max_age_ms * 1e6)
             self._queue = age if self._queue is None else min(age, self._queue)
@@ -200,33 +271,4 @@ class Daemon:
             self._next_heartbeat_ns = now_ns + HEARTBEAT_NS
             for stream in self._streams.values():
                 stream.tell_warnings()
-            self._degrade(now_ns)
             self._outgoing.heartbeat(list(self._streams), now_ns)
-
-    def _degrade(self, now_ns: int) -> None:
-        """Ask the ladder where it stands, and do as much as it allows.
-
-        The queue is as long as the youngest frame since the last heartbeat was old when its turn came: one that came
-        late, at the start or in a hiccup, is no queue.
-        """
-        turn = self._watch.turn(self._queue, now_ns) if self._watch is not None else None
-        self._queue = None
-        if turn is None:
-            return
-        if turn.moved:
-            self._measures = measures_of(turn.step)
-            self._take_measures()
-        self._outgoing.turned(turn)
-
-    def _take_measures(self) -> None:
-        """Thin and close live cameras, the lowest priority first and of equals the last named; bring others back."""
-        live = [stream for stream in self._streams.values() if stream.camera.is_live and not stream.ended]
-        ranks = sorted(range(len(live)), key=lambda place: (live[place].priority, -place))
-        for number, place in enumerate(ranks):
-            camera = live[place].camera
-            camera.every = self._measures.every
-            if number < min(self._measures.shed, len(live) - 1):
-                if camera.state != CameraState.SHED:
-                    camera.shed()
-            elif camera.state == CameraState.SHED:
-                camera.reopen()

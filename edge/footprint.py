@@ -10,10 +10,11 @@ Searched tables are counted as NumKong holds them; NumPy alone takes four times 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge.bundle import Bundle
-from edge.config import DaemonConfig
+from edge.config import CameraConfig, DaemonConfig
 from edge.device import CAMERA_MIB
 from edge.errors import GateError
 
@@ -25,8 +26,10 @@ __all__ = [
     "RING_SLOTS",
     "WORKSPACE_MIB",
     "available_mib",
+    "beside_mib",
     "needed_mib",
     "products_mib",
+    "refuse_no_room_beside",
     "refuse_too_large",
     "rings_mib",
     "search_mib",
@@ -67,16 +70,26 @@ def needed_mib(bundle: Bundle, config: DaemonConfig, runtime_mib: float = 0.0) -
     """
     if bundle.info.network_mib <= 0:
         return 0.0
+    return bundle.info.network_mib + _tables_mib(bundle) + _cameras_mib(config.cameras) + runtime_mib
+
+
+def beside_mib(bundle: Bundle, added: Sequence[CameraConfig], runtime_mib: float = 0.0) -> float:
+    """Return what a bundle and `added` cameras take beside one that decides already, whose process and libraries they
+    share; 0 for a bundle that does not say. `runtime_mib`: see `needed_mib`; counted whole, also where it is shared.
+    """
+    if bundle.info.network_mib <= 0:
+        return 0.0
+    network = max(0.0, bundle.info.network_mib - LIBRARIES_MIB)
+    return network + _tables_mib(bundle) + _cameras_mib(added) + runtime_mib
+
+
+def _tables_mib(bundle: Bundle) -> float:
     rows, dimension = bundle.table.prototypes.shape
-    slots = sum(camera.ring_slots for camera in config.cameras)
-    return (
-        bundle.info.network_mib
-        + products_mib(len(bundle.classes), rows, dimension)
-        + search_mib(bundle.info.max_batch, rows)
-        + CAMERA_MIB * len(config.cameras)
-        + rings_mib(slots)
-        + runtime_mib
-    )
+    return products_mib(len(bundle.classes), rows, dimension) + search_mib(bundle.info.max_batch, rows)
+
+
+def _cameras_mib(cameras: Sequence[CameraConfig]) -> float:
+    return CAMERA_MIB * len(cameras) + rings_mib(sum(camera.ring_slots for camera in cameras))
 
 
 def available_mib() -> float:
@@ -103,4 +116,17 @@ def refuse_too_large(
             f"{bundle.path}: needs about {needed:.0f} MiB, its cameras ({len(config.cameras)}){runtime} included, "
             f"{available + taken:.0f} MiB are free here; stop other processes, take fewer cameras or ring_slots, or "
             "calibrate with fewer prototypes"
+        )
+
+
+def refuse_no_room_beside(
+    bundle: Bundle, added: Sequence[CameraConfig], available: float, runtime_mib: float = 0.0
+) -> None:
+    """Raise GateError when a bundle and `added` cameras need more MiB beside the running one than are `available`."""
+    needed = beside_mib(bundle, added, runtime_mib)
+    if needed > available:
+        more = f" and {len(added)} more cameras" if added else ""
+        raise GateError(
+            f"{bundle.path}: needs about {needed:.0f} MiB{more} beside the bundle in use, {available:.0f} MiB are free "
+            "here; stop other processes, or start the daemon again with it: then only one is in memory"
         )

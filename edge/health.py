@@ -13,7 +13,7 @@ from pathlib import Path
 from edge import messages
 from edge.degrade.ladder import Turn, name_of
 from edge.feedback.state import FeedbackState
-from edge.outbox.state import OutboxState
+from edge.outbox.state import KINDS, OutboxState
 from edge.ports import FrameSource
 from edge.types import Decision, Route
 
@@ -29,14 +29,18 @@ class Health:
     """Counters since the start. All numbers only grow, except the windows.
 
     `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `turn` is where the
-    ladder stands. `outbox` and `feedback` ask these. None where there is none.
+    ladder stands. `outbox` and `feedback` ask these. None where there is none. `reload`, `self_test`: see
+    `edge.messages.HealthMessage`.
     """
 
     started_ns: int
+    bundle_id: str = ""
     degraded: str = ""
     turn: Turn | None = None
     outbox: Callable[[], OutboxState] | None = None
     feedback: Callable[[], FeedbackState] | None = None
+    reload: str = ""
+    self_test: messages.SelfTestHealth | None = None
     frames: int = 0
     decisions: int = 0
     publish_dropped: int = 0
@@ -106,6 +110,8 @@ class Health:
             ladder=self._ladder(),
             outbox=self._outbox(),
             feedback=self._feedback(),
+            reload=self.reload,
+            self_test=self.self_test,
         )
 
     def _ladder(self) -> messages.LadderHealth | None:
@@ -120,7 +126,7 @@ class Health:
         if self.outbox is None:
             return None
         state = self.outbox()
-        lost = {route.value: state.lost.get(route, 0) for route in Route}
+        lost = {name: state.lost.get(kind, 0) for name, kind in KINDS.items()}
         return messages.OutboxHealth(
             waiting=state.waiting, waiting_bytes=state.waiting_bytes, delivered=state.delivered, lost=lost
         )

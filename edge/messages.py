@@ -30,6 +30,7 @@ __all__ = [
     "LowAccuracy",
     "Origin",
     "Region",
+    "SelfTestHealth",
     "Share",
     "decode",
     "encode",
@@ -42,7 +43,7 @@ SCHEMA = 1
 TOPICS: dict[str, tuple[str, str, str]] = {
     "decision.": ("DecisionMessage of the camera named behind the dot", "every decision", "lossy: count gaps in seq"),
     "health": ("HealthMessage", "every second", "lossy: the next one replaces it"),
-    "event": ("EventMessage", "when a rule fires", "sent again until the socket took it; the heartbeat counts them"),
+    "event": ("EventMessage", "when a rule fires or the daemon changes", "at least once where there is an outbox"),
 }
 
 MAX_PAYLOAD_BYTES = 1 << 20
@@ -150,12 +151,19 @@ class LadderHealth(_Message, frozen=True):
 
 
 class OutboxHealth(_Message, frozen=True):
-    """The durable stream: what waits on the disk, and what arrived and what was lost (by route) since the start."""
+    """The durable stream: what waits on the disk; since the start what arrived, and what was lost by kind."""
 
     waiting: int
     waiting_bytes: int
     delivered: int
     lost: dict[str, int]
+
+
+class SelfTestHealth(_Message, frozen=True):
+    """The golden crops through the engine in use: how often it passed, and the smallest cosine of the last time."""
+
+    passed: int
+    cosine: float
 
 
 class Share(_Message, frozen=True):
@@ -206,7 +214,8 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     """The heartbeat. `routes` counts decisions since the start; latencies are of the last 1,000 decisions.
 
     `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `ladder`, `outbox` and
-    `feedback` are there where they are configured.
+    `feedback` are there where they are configured. `reload` says how reading the configuration again ended the last
+    time, empty before the first; `self_test` is there after the first one.
     """
 
     schema: int
@@ -227,6 +236,8 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     ladder: LadderHealth | None = None
     outbox: OutboxHealth | None = None
     feedback: FeedbackHealth | None = None
+    reload: str = ""
+    self_test: SelfTestHealth | None = None
 
 
 class LowAccuracy(_Message, frozen=True):
@@ -244,8 +255,8 @@ class LowAccuracy(_Message, frozen=True):
 
 
 class EventMessage(_Message, frozen=True, tag_field="type", tag="event"):
-    """A rule fired. `event` is low_accuracy, accept_error_in_doubt, unknown_rate_drifts or new_products; or
-    ladder_moved or axes_worsen_together, of a device that does less than it should.
+    """A rule fired, or the daemon changed. `event` is low_accuracy, accept_error_in_doubt, unknown_rate_drifts,
+    new_products, reloaded, reload_failed, self_test_failed, ladder_moved or axes_worsen_together.
 
     `summary` says it to a person; `evidence` are the figures, and `low` the products and tiers, the surest first. An
     event may come twice, with the same `event_id`.

@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 
 from edge.errors import PublishError
 from edge.health import LATENCY_BUCKETS_MS, Health, resident_mib
+from edge.outbox.state import KINDS
 from edge.ports import FrameSource
-from edge.types import Route
 
 __all__ = ["MetricsServer"]
 
@@ -24,10 +24,10 @@ __all__ = ["MetricsServer"]
 class MetricsServer:
     """Serves /metrics on `listen` (HOST:PORT) inside `with`; raises PublishError when the port is taken."""
 
-    def __init__(self, listen: str, health: Health, cameras: Sequence[FrameSource], bundle_id: str) -> None:
+    def __init__(self, listen: str, health: Health, cameras: Sequence[FrameSource]) -> None:
         self._host, _, port = listen.rpartition(":")
         self._port = int(port)
-        self._collector = _HealthCollector(health, cameras, bundle_id)
+        self._collector = _HealthCollector(health, cameras)
 
     def __enter__(self) -> MetricsServer:
         registry = CollectorRegistry(auto_describe=False)
@@ -53,10 +53,9 @@ class MetricsServer:
 class _HealthCollector(Collector):
     """Reads the counters when asked. Routes and tiers come from fixed tables, cameras from the configuration."""
 
-    def __init__(self, health: Health, cameras: Sequence[FrameSource], bundle_id: str) -> None:
+    def __init__(self, health: Health, cameras: Sequence[FrameSource]) -> None:
         self._health = health
         self._cameras = cameras
-        self._bundle_id = bundle_id
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called by the scrape."""
@@ -64,9 +63,10 @@ class _HealthCollector(Collector):
         yield from self._per_camera()
         yield from self._outbox()
         yield from self._feedback()
+        yield from self._self_test()
         health = self._health
         info = GaugeMetricFamily("edge_bundle_info", "The bundle in use", labels=["bundle"])
-        info.add_metric([self._bundle_id], 1)
+        info.add_metric([health.bundle_id], 1)
         yield info
         yield GaugeMetricFamily(
             "edge_degraded", "1 while another engine than the bundle's decides", float(bool(health.degraded))
@@ -97,13 +97,19 @@ class _HealthCollector(Collector):
         if self._health.outbox is None:
             return
         state = self._health.outbox()
-        yield GaugeMetricFamily("edge_outbox_waiting", "Decisions that wait for the collector", state.waiting)
+        yield GaugeMetricFamily("edge_outbox_waiting", "Messages that wait for the collector", state.waiting)
         yield GaugeMetricFamily("edge_outbox_waiting_bytes", "Payload that waits for it", state.waiting_bytes)
-        yield CounterMetricFamily("edge_outbox_delivered", "Decisions that it acknowledged", state.delivered)
-        lost = CounterMetricFamily("edge_outbox_lost", "Decisions given up or not taken", labels=["route"])
-        for route in Route:
-            lost.add_metric([route.value], state.lost.get(route, 0))
+        yield CounterMetricFamily("edge_outbox_delivered", "Messages that it acknowledged", state.delivered)
+        lost = CounterMetricFamily("edge_outbox_lost", "Messages given up or not taken", labels=["route"])
+        for name, kind in KINDS.items():
+            lost.add_metric([name], state.lost.get(kind, 0))
         yield lost
+
+    def _self_test(self) -> Iterator[Metric]:
+        state = self._health.self_test
+        if state is not None:
+            yield CounterMetricFamily("edge_self_tests", "Golden self-tests that were passed", state.passed)
+            yield GaugeMetricFamily("edge_self_test_cosine", "Smallest cosine to a golden row, last time", state.cosine)
 
     def _feedback(self) -> Iterator[Metric]:
         if self._health.feedback is None:
@@ -139,7 +145,7 @@ class _HealthCollector(Collector):
         reopened = CounterMetricFamily("edge_camera_reopened", "Times the camera was reopened", labels=["camera"])
         warnings = CounterMetricFamily("edge_camera_warnings", "Pictures or files found damaged", labels=["camera"])
         running = GaugeMetricFamily("edge_camera_running", "1 while the camera delivers", labels=["camera"])
-        for camera in self._cameras:
+        for camera in tuple(self._cameras):
             frames.add_metric([camera.camera_id], camera.delivered)
             for reason, count in camera.drops.items():
                 drops.add_metric([camera.camera_id, reason], count)

@@ -1,24 +1,27 @@
 """What leaves the daemon: decisions and heartbeats become messages, are sent, kept, recorded and counted.
 
-A full disk ends the recording, never the deciding.
+A full disk ends the recording, never the deciding. An event is under way once it was handed to the outbox, or where
+there is none to the socket; until then it is tried again with every heartbeat.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 
 from edge import messages
 from edge.bundle import Bundle
-from edge.degrade.ladder import Turn, name_of
 from edge.errors import PublishError
 from edge.feedback.audit import Auditor
 from edge.feedback.clerk import Clerk
-from edge.feedback.state import Decided, Told
+from edge.feedback.state import Decided, Finding
 from edge.health import Health
 from edge.outbox.courier import Courier
+from edge.outbox.state import EVENT
 from edge.ports import FrameSource, Publisher
 from edge.replay.record import Recorder
 from edge.track import Track
@@ -27,6 +30,7 @@ from edge.types import Decision, Frame, Region, Route
 __all__ = ["Feedback", "Outgoing", "Sender"]
 
 EPOCH_1970 = datetime(1970, 1, 1, tzinfo=timezone.utc)
+OWN_EVENTS = 100  # of the daemon itself, that wait for room; the oldest goes first
 
 log = logging.getLogger("edge.daemon")
 
@@ -43,7 +47,7 @@ class Feedback:
 class Sender:
     """Where messages go and in which form (json or msgpack).
 
-    `courier` keeps the decisions until they have arrived; `feedback` remembers them for what is learned later.
+    `courier` keeps decisions and events until they have arrived; `feedback` remembers them for what is learned later.
     """
 
     publisher: Publisher
@@ -63,6 +67,27 @@ class Outgoing:
         self._health = health
         self._sender = sender
         self._recorder = recorder
+        self._events = 0
+        self._own: deque[tuple[str, Finding]] = deque(maxlen=OWN_EVENTS)
+
+    def follow(self, bundle: Bundle, feedback: Feedback | None) -> None:
+        """Speak for another bundle from the next message on; `seq` goes on."""
+        self._classes = {info.sku: info for info in bundle.classes}
+        self._origin.bundle_id = bundle.id
+        self._sender = replace(self._sender, feedback=feedback)
+
+    def end_recording(self, why: str) -> None:
+        """End the recording in order, where there is one: what comes next could not be replayed with what it says."""
+        if self._recorder is not None:
+            log.warning("the recording ends here, complete: %s", why)
+            self._recorder.finish()
+            self._recorder = None
+
+    def event(self, finding: Finding) -> None:
+        """Send an event of the daemon itself."""
+        self._events += 1
+        self._own.append((f"{self._origin.epoch}:event-{self._events}", finding))
+        self._tell()
 
     @property
     def records(self) -> bool:
@@ -78,21 +103,6 @@ class Outgoing:
         """Count a frame and record it, with how it was decided on."""
         self._health.frames += 1
         self._record(lambda recorder: recorder.frame(frame, strict, still_every))
-
-    def turned(self, turn: Turn) -> None:
-        """Say where the ladder stands, and tell a step or an alarm as an event."""
-        self._health.turn = turn
-        evidence = {axis.value: round(value, 3) for axis, value in turn.stress.items()}
-        if turn.moved:
-            name = name_of(turn.step)
-            way = "does less" if turn.moved > 0 else "does more again"
-            summary = f"the device {way}: step {turn.step}, {name}" + (f" ({turn.cause})" if turn.cause else "")
-            log.warning("%s", summary)
-            self._tell("ladder_moved", summary, {"step": float(turn.step), "name": name, **evidence})
-        if turn.alarm:
-            summary = f"{' and '.join(turn.alarm)} worsen together within a minute"
-            log.warning("%s", summary)
-            self._tell("axes_worsen_together", summary, {"axes": ", ".join(turn.alarm), **evidence})
 
     def decision(
         self, frame: Frame, place: tuple[Region, Track], decision: Decision, strict: bool, now_ns: int
@@ -112,32 +122,24 @@ class Outgoing:
     def heartbeat(self, cameras: Sequence[FrameSource], now_ns: int) -> None:
         """Send the heartbeat, and the events that wait."""
         self._send("health", self._health.message(self._origin, cameras, now_ns))
+        self._tell()
+
+    def _tell(self) -> None:
+        """Send the events that wait: the daemon's own, and those that feedback found."""
+        while self._own and self._event(*self._own[0]):
+            self._own.popleft()
         clerk = self._sender.feedback.clerk if self._sender.feedback else None
-        while clerk is not None and (told := clerk.next_event()) is not None and self._event(told):
-            clerk.published(told)
+        while clerk is not None and (told := clerk.next_event()) is not None:
+            if not self._event(told.event_id, told.finding, partial(clerk.published, told.row)):
+                return
+            clerk.sent()
 
-    def _tell(self, event: str, summary: str, evidence: dict[str, float | str]) -> None:
-        """Send an event of the device itself: once, like a heartbeat, which goes on saying what stands."""
-        origin = self._origin
-        seq = origin.take_seq()
+    def _event(self, event_id: str, finding: Finding, kept: Callable[[], None] | None = None) -> bool:
+        """Send one event; `kept` is told when it is on the disk, or with the socket where there is no outbox."""
+        origin, courier = self._origin, self._sender.courier
         message = messages.EventMessage(
             schema=messages.SCHEMA,
-            event_id=f"{origin.device_id}:{origin.epoch}:{seq}",
-            device_id=origin.device_id,
-            epoch=origin.epoch,
-            seq=seq,
-            bundle_id=origin.bundle_id,
-            event=event,
-            summary=summary,
-            evidence=evidence,
-        )
-        self._send("event", message)
-
-    def _event(self, told: Told) -> bool:
-        origin, finding = self._origin, told.finding
-        message = messages.EventMessage(
-            schema=messages.SCHEMA,
-            event_id=f"{origin.device_id}:{told.event_id}",
+            event_id=f"{origin.device_id}:{event_id}",
             device_id=origin.device_id,
             epoch=origin.epoch,
             seq=origin.take_seq(),
@@ -147,7 +149,16 @@ class Outgoing:
             evidence=finding.evidence,
             low=finding.low,
         )
-        return self._sender.publisher.send("event", messages.encode(message, self._sender.form))
+        payload = messages.encode(message, self._sender.form)
+        if courier is not None:
+            kept_there = courier.put(EVENT, payload, kept)
+            if kept_there and not self._sender.publisher.send("event", payload):
+                self._health.publish_dropped += 1
+            return kept_there
+        sent = self._sender.publisher.send("event", payload)
+        if sent and kept is not None:
+            kept()
+        return sent
 
     def _send(self, topic: str, message: messages.Message) -> bytes:
         payload = messages.encode(message, self._sender.form)

@@ -9,6 +9,8 @@ chance would be enough to charge for it wrongly. So a look is accepted only whil
   place is not what was there before. A track without a look for GONE frames of its camera is over.
 - When a camera was opened again nobody knows what happened meanwhile: its tracks go on, so that a thing which still
   lies there is not charged for twice, but their looks begin anew.
+- When another bundle decides, its embeddings say nothing beside those of the one before: for the next look a track goes
+  on by its place alone, and its looks begin anew.
 - ACCEPT stays ACCEPT only where the track has had `looks` looks, and at least half of its last WINDOW looks were
   accepted as the same product. Otherwise it becomes VERIFY and the reason says which of the two is missing. Every other
   route passes unchanged: nothing is accepted that the look alone would not be.
@@ -53,9 +55,10 @@ class Track:
         self._needed = needed
         self._accepted: deque[str | None] = deque(maxlen=WINDOW)  # the product as which each look was accepted
 
-    def forget_looks(self) -> None:
-        """Begin anew: what was seen so far says nothing about what comes."""
+    def begin_anew(self, needed: int) -> None:
+        """Forget the looks: what was seen so far says nothing about what comes. `needed` looks are needed from now."""
         self.looks = 0
+        self._needed = needed
         self._accepted.clear()
 
     def agree(self, decision: Decision) -> Decision:
@@ -88,7 +91,7 @@ class Tracker:
         self._tracks: list[Track] = []
         self._seen: list[int] = []  # the frame of each track's last look
         self._boxes: Boxes = np.zeros((0, 4), np.int64)  # of the last looks
-        self._embeddings: Embeddings = np.zeros((0, 0), np.float32)  # of the last looks
+        self._embeddings: Embeddings = np.zeros((0, 0), np.float32)  # of the last looks; NaN for another engine's
 
     def next_frame(self) -> int:
         """Return the number of the next frame that is located in, for `follow`; every frame takes one."""
@@ -104,11 +107,12 @@ class Tracker:
             return tuple(self._new() for _ in regions)
         boxes = np.array([_corners(region) for region in regions], np.int64).reshape(-1, 4)
         embeddings, _ = split_rows(rows)
+        if self._embeddings.shape[1] != embeddings.shape[1]:  # no row can be compared
+            self._embeddings = np.full((len(self._tracks), embeddings.shape[1]), np.nan, np.float32)
         self._forget(frame)
         if opening != self._opening:
             self._opening = opening
-            for track in self._tracks:
-                track.forget_looks()
+            self._forget_looks()
         continued = _pairs(self._likeness(frame, boxes, embeddings))
         found = [self._tracks[continued[look]] if look in continued else self._new() for look in range(len(regions))]
         others = [track for track in range(len(self._tracks)) if track not in continued.values()]
@@ -116,8 +120,27 @@ class Tracker:
         self._tracks[:0] = found
         self._seen[:0] = [frame] * len(found)
         self._boxes = np.concatenate([boxes, self._boxes])
-        self._embeddings = np.concatenate([embeddings, self._embeddings.reshape(-1, embeddings.shape[1])])
+        self._embeddings = np.concatenate([embeddings, self._embeddings])
         return tuple(found)
+
+    def require(self, looks: int) -> None:
+        """Ask for so many looks from now on, where it is another number than before; tracks go on, looks begin anew."""
+        if looks != self._looks:
+            self._looks = looks
+            self._forget_looks()
+
+    def take_other_engine(self) -> None:
+        """The next rows are another engine's: tracks go on by place alone, looks begin anew."""
+        self._embeddings = np.zeros((len(self._tracks), 0), np.float32)
+        self._forget_looks()
+
+    def forget(self) -> None:
+        """Let go of all tracks; their numbers are not used again."""
+        self._keep([])
+
+    def _forget_looks(self) -> None:
+        for track in self._tracks:
+            track.begin_anew(self._looks)
 
     def _new(self) -> Track:
         self._begun += 1
@@ -137,7 +160,8 @@ class Tracker:
         if not self._tracks:
             return np.zeros((len(boxes), 0))
         share = overlaps(boxes, self._boxes)
-        alike = embeddings @ self._embeddings.T >= SAME_THING
+        alike = ~(embeddings @ self._embeddings.T < SAME_THING)  # NaN: a row of another engine, only the place tells
+        alike &= embeddings.any(axis=1, keepdims=True)
         waiting = np.array(self._seen) < frame
         return np.where((share >= SAME_PLACE) & alike & waiting, share, 0.0)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from enum import Enum
 
+from edge.config import CameraConfig
+from edge.errors import CaptureError
 from edge.ports import FrameSource
 
-__all__ = ["Camera", "CameraState"]
+__all__ = ["Camera", "CameraState", "nothing"]
 
 
 class CameraState(str, Enum):
@@ -52,6 +55,24 @@ class Camera(FrameSource):
     def shed(self) -> None:
         """Close the source until `reopen`; harmless for one that does not know how."""
 
+    def part(self) -> Callable[[], None]:
+        """Leave the source without waiting; what is returned waits until it is free, in any thread, and is to be called
+        once, before `change`.
+        """
+        self._close()
+        return nothing
+
+    def change(self, config: CameraConfig) -> None:
+        """Go on as this configuration of the same camera says, in a new opening: frame numbers and counts go on.
+
+        A camera that was not left is left first, as in `reopen`. Raises CaptureError where that makes no sense.
+        """
+        raise CaptureError(f"camera {self.camera_id}: cannot be changed to {config.id}")
+
     def deadline_ns(self) -> int | None:
         """Return when (CLOCK_MONOTONIC) `ready` turns true by the passing of time alone, None for never."""
         return None
+
+
+def nothing() -> None:
+    """Wait for nothing."""

@@ -17,12 +17,12 @@ from __future__ import annotations
 import select
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from edge.capture.address import parse_source
-from edge.capture.camera import Camera, CameraState
+from edge.capture.camera import Camera, CameraState, nothing
 from edge.capture.channel import Gone, Message
 from edge.capture.drops import RING_REASONS, DropPolicy, DropReason, policy_of
 from edge.capture.failure import CaptureFailure, CaptureReason
@@ -63,9 +63,7 @@ class ProcessCamera(Camera):
     def __init__(self, config: CameraConfig, command: Sequence[str] = COMMAND) -> None:
         """Check the source string (raises InputError); `command` starts another capture process, for tests."""
         self.camera_id = config.id
-        self.is_live = parse_source(config.source).is_live
-        self._policy = policy_of(config.when_full, self.is_live)
-        self._config = config
+        self._set_up(config)
         self._command = tuple(command)
         self._process: CaptureProcess | None = None
         self._rings: list[Ring] = []  # the one being read first, then its larger successors
@@ -110,6 +108,29 @@ class ProcessCamera(Camera):
         if self._entered:
             self._stop()
             self.state = CameraState.SHED
+
+    def part(self) -> Callable[[], None]:
+        """Let go of everything; what is returned gives the process up to 0.6 s to end."""
+        ending = self._ending()
+        self._process, self._gone, self._entered = None, True, False
+        self.state = CameraState.OPENING
+        self._let_go()
+        return ending
+
+    def change(self, config: CameraConfig) -> None:
+        """Start again with another source or other limits; as `reopen`, frame numbers go on where they were."""
+        if config.id != self.camera_id:
+            raise CaptureError(f"camera {self.camera_id}: cannot be changed to {config.id}")
+        if self._entered:
+            self._stop()
+        self._set_up(config)
+        self.reopened += 1
+        self._open()
+
+    def _set_up(self, config: CameraConfig) -> None:
+        self.is_live = parse_source(config.source).is_live
+        self._policy = policy_of(config.when_full, self.is_live)
+        self._config = config
 
     def fileno(self) -> int:
         """Return the channel's descriptor; -1 outside `with` and once the outcome was told. `reopen` changes it."""
@@ -346,12 +367,18 @@ class ProcessCamera(Camera):
     def _stop(self) -> None:
         """End the process and let go of the rings; frames that are still lent stay readable."""
         if self._process is not None:
-            if self.state is CameraState.FAILED:
-                self._process.discard()
-            else:
-                self._process.stop()
+            self._ending()()
             self._process = None
             self._gone = True
+        self._let_go()
+
+    def _ending(self) -> Callable[[], None]:
+        """Return what ends the process: with patience where it works, at once where it failed."""
+        if self._process is None:
+            return nothing
+        return self._process.discard if self.state is CameraState.FAILED else self._process.stop
+
+    def _let_go(self) -> None:
         self._next_number = max([self._next_number, *(ring.next_number for ring in self._rings)])
         for ring in list(self._rings):
             self._retire(ring)

@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import signal
 import sys
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import edge.one_thread  # noqa: F401  # before anything that imports NumPy
 from edge import messages
-from edge.assembly import engine_of, locator_of, runtime_mib
+from edge.assembly import engine_of, load, locator_of, runtime_mib
 from edge.bundle import Bundle, read_bundle
 from edge.capture import open_camera
 from edge.capture.address import parse_source
-from edge.capture.backoff import Backoff
 from edge.capture.camera import Camera
 from edge.cli.desk import warn_degraded
 from edge.command import Parser, run, whole_number
-from edge.config import DaemonConfig, DegradeConfig, FeedbackConfig, OutboxConfig, load_daemon_config
-from edge.daemon import Daemon, Stream
+from edge.config import DaemonConfig, FeedbackConfig, OutboxConfig, load_daemon_config
+from edge.daemon import Daemon, Duty, Stream, stream_of
 from edge.degrade.assembly import watch_of
-from edge.degrade.still import StillGate
-from edge.degrade.watch import Watch
 from edge.feedback.assembly import clerk_of
 from edge.feedback.audit import Auditor
 from edge.footprint import available_mib, refuse_too_large
 from edge.health import Health, resident_mib
 from edge.heap import give_back_freed
+from edge.life.notify import Notifier
+from edge.life.reload import Reload, Running, still_loading
+from edge.life.selftest import SelfTest
+from edge.life.shedding import Shedding
+from edge.life.supervision import Supervision
+from edge.life.together import Together, all_at_once
 from edge.metrics import MetricsServer
 from edge.outbox.courier import Courier
 from edge.outbox.store import Limits, Store
 from edge.outgoing import Feedback, Outgoing, Sender
-from edge.pipeline import Pipeline
 from edge.publish.zmq_pub import ZmqPublisher
 from edge.replay.record import Recorder
-from edge.track import Tracker
+from edge.writing import real_path
 
 __all__ = ["main"]
 
@@ -69,79 +75,101 @@ def _daemon(argv: Sequence[str]) -> int:
     )
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    config = load_daemon_config(arguments.config, parse_source)
-    bundle = read_bundle(Path(config.bundle))
-    refuse_too_large(bundle, config, available_mib(), resident_mib(), runtime_mib(bundle, config.engine))
     if arguments.check:
-        with ExitStack() as stack:
-            engine = stack.enter_context(engine_of(bundle, config.engine))
-            for camera in config.cameras:
-                stack.enter_context(locator_of(camera.locate, config.engine.threads))
-        what = f"{bundle.info.classes} products, engine {bundle.info.engine}"
-        warn_degraded("edge-daemon", engine)
-        print(f"ok: {arguments.config}, bundle {bundle.id}: {what}")
-        return 0
-    with _stop_on_signals() as stop, ExitStack() as stack:
-        recorder = stack.enter_context(Recorder(arguments.record, config, bundle.id)) if arguments.record else None
-        _run(config, bundle, recorder, stack, (stop, arguments.await_subscribers))
+        return _check(arguments.config)
+    with _heeding_signals() as signals, ExitStack() as stack:
+        notifier = stack.enter_context(Notifier())
+        daemon = _assembled(arguments, notifier, signals, stack)
+        stack.callback(notifier.stopping)
+        daemon.run(signals.stop)
+    if still_loading():  # everything is closed; a library in the middle of its work may not survive Python's end
+        logging.shutdown()
+        os._exit(0)
     return 0
 
 
-def _run(
-    config: DaemonConfig,
-    bundle: Bundle,
-    recorder: Recorder | None,
-    stack: ExitStack,
-    start: tuple[threading.Event, int],
-) -> None:
-    stop, await_subscribers = start
+def _check(path: Path) -> int:
+    config, bundle = _read(path)
+    with ExitStack() as stack:
+        engine = stack.enter_context(engine_of(bundle, config.engine))
+        for camera in config.cameras:
+            stack.enter_context(locator_of(camera.locate, config.engine.threads))
+    warn_degraded("edge-daemon", engine)
+    print(f"ok: {path}, bundle {bundle.id}: {bundle.info.classes} products, engine {bundle.info.engine}")
+    return 0
+
+
+def _read(path: Path) -> tuple[DaemonConfig, Bundle]:
+    config = load_daemon_config(path, parse_source)
+    bundle = read_bundle(real_path(Path(config.bundle)))  # a link may point elsewhere before the engine is loaded
+    refuse_too_large(bundle, config, available_mib(), resident_mib(), runtime_mib(bundle, config.engine))
+    return config, bundle
+
+
+def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack: ExitStack) -> Daemon:
+    """Return a daemon of opened parts, which `stack` closes. Nothing outside `Running` may keep hold of the bundle."""
+    config, bundle = _read(arguments.config)
+    recorder = stack.enter_context(Recorder(arguments.record, config, bundle.id)) if arguments.record else None
     publisher = stack.enter_context(ZmqPublisher(config.publish.decisions, config.publish.high_water_mark))
-    health = Health(started_ns=time.monotonic_ns())
+    health = Health(started_ns=time.monotonic_ns(), bundle_id=bundle.id)
     courier = stack.enter_context(_courier(config.outbox)) if config.outbox else None
     health.outbox = courier.state if courier else None
-    sources = [open_camera(camera) for camera in config.cameras]
-    if config.metrics is not None:
-        stack.enter_context(MetricsServer(config.metrics.listen, health, sources, bundle.id))
-    # Cameras open while the engine loads: each is a process of its own.
-    for source in sources:
-        stack.enter_context(source)
-    engine = stack.enter_context(engine_of(bundle, config.engine))
-    streams = _streams(config, sources, stack)
-    health.degraded = engine.degraded
-    if engine.degraded:
-        log.warning("degraded, the engine's reference on the CPU decides: %s", engine.degraded)
+    together = stack.enter_context(Together())
+    cameras = _opened_cameras(config, health, together)
+    loaded = load(bundle, config.engine)  # while the cameras open
+    health.degraded = loaded.engine.degraded
+    if health.degraded:
+        log.warning("degraded, the engine's reference on the CPU decides: %s", health.degraded)
     origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
-    feedback = stack.enter_context(_feedback(config.feedback, bundle, origin)) if config.feedback else None
+    feedback = together.enter_context(_feedback(config.feedback, bundle, origin)) if config.feedback else None
     health.feedback = feedback.clerk.state if feedback else None
     sender = Sender(publisher, config.publish.format, courier, feedback)
     outgoing = Outgoing(bundle, origin, health, sender, recorder)
+    self_test = SelfTest(health, outgoing)
+    self_test.follow(config.self_test, bundle, loaded.engine)
+    running = Running(
+        arguments.config, config, loaded, cameras, outgoing, health, self_test, notifier, origin.epoch, feedback
+    )
+    reload = stack.enter_context(Reload(running, signals.reload))
+    streams = _streams(config, cameras)
+    duties: list[Duty] = [reload, self_test, Supervision(notifier, health)]
+    if config.degrade is not None:
+        pids = lambda: [camera.pid for camera in cameras if camera.pid is not None]  # noqa: E731  # asked each second
+        watch = stack.enter_context(watch_of(config.degrade, config, pids, time.monotonic_ns))
+        duties.append(Shedding(watch, health, outgoing))
+    daemon = Daemon(streams, loaded.pipeline, outgoing, time.monotonic_ns, duties)
+    together.callback(lambda: _let_go(daemon, running))
     log.info("running: device %s, bundle %s, epoch %s", config.device_id, bundle.id, origin.epoch)
-    if await_subscribers:
-        _await_subscribers(publisher, await_subscribers, stop)
-    pipeline = Pipeline(bundle, engine)
+    if arguments.await_subscribers:
+        _await_subscribers(publisher, arguments.await_subscribers, signals.stop)
     give_back_freed()
-    watch = stack.enter_context(_watch(config.degrade, config, sources)) if config.degrade else None
-    Daemon(streams, pipeline, outgoing, time.monotonic_ns, watch).run(stop)
+    return daemon
 
 
-def _streams(config: DaemonConfig, sources: Sequence[Camera], stack: ExitStack) -> list[Stream]:
-    return [
-        Stream(
-            source,
-            stack.enter_context(locator_of(camera.locate, config.engine.threads)),
-            Tracker(camera.looks),
-            StillGate(camera.looks),
-            Backoff(seed=number),
-            camera.priority,
-            camera.max_age_ms,
-        )
-        for number, (source, camera) in enumerate(zip(sources, config.cameras, strict=True))
-    ]
+def _opened_cameras(config: DaemonConfig, health: Health, together: Together) -> list[Camera]:
+    """Return the cameras, started: each is a process of its own. `together` closes those that are there at the end."""
+    cameras = [open_camera(camera) for camera in config.cameras]
+    together.callback(lambda: all_at_once([partial(camera.__exit__, None, None, None) for camera in cameras]))
+    if config.metrics is not None:
+        together.enter_context(MetricsServer(config.metrics.listen, health, cameras))
+    for camera in cameras:
+        camera.__enter__()
+    return cameras
 
 
-def _watch(settings: DegradeConfig, config: DaemonConfig, sources: Sequence[Camera]) -> Watch:
-    live = sum(source.is_live for source in sources)
-    return watch_of(settings, config, live, lambda: [s.pid for s in sources if s.pid is not None], time.monotonic_ns)
+def _streams(config: DaemonConfig, cameras: Sequence[Camera]) -> list[Stream]:
+    streams = []
+    for number, (source, camera) in enumerate(zip(cameras, config.cameras, strict=True)):
+        held = ExitStack()
+        locator = held.enter_context(locator_of(camera.locate, config.engine.threads))
+        streams.append(stream_of(camera, source, (locator, held), number))
+    return streams
+
+
+def _let_go(daemon: Daemon, running: Running) -> None:
+    for stream in daemon.streams:
+        stream.held.close()
+    running.loaded.held.close()
 
 
 @contextmanager
@@ -151,7 +179,7 @@ def _courier(config: OutboxConfig) -> Iterator[Courier]:
         if store.put_aside is not None:
             log.error("outbox %s was damaged; it was put aside as %s and begins anew", config.path, store.put_aside)
         if store.rows:
-            log.info("outbox: %d decisions of earlier starts wait for %s", store.rows, config.collector)
+            log.info("outbox: %d messages of earlier starts wait for %s", store.rows, config.collector)
         with Courier(store, config.collector, time.monotonic_ns) as courier:
             yield courier
 
@@ -172,13 +200,26 @@ def _await_subscribers(publisher: ZmqPublisher, count: int, stop: threading.Even
         log.warning("only %d of %d subscriptions came in %d s; beginning", publisher.subscriptions, count, AWAIT_S)
 
 
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What signals ask for: SIGTERM and SIGINT to stop, SIGHUP to read the configuration again."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    reload: threading.Event = field(default_factory=threading.Event)
+
+
 @contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and SIGINT set, and put the old handlers back afterwards."""
-    stop = threading.Event()
-    old = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+def _heeding_signals() -> Iterator[Signals]:
+    """Yield what signals set, and put the old handlers back afterwards."""
+    signals = Signals()
+    events = {signal.SIGTERM: signals.stop, signal.SIGINT: signals.stop, signal.SIGHUP: signals.reload}
+    old = {number: signal.signal(number, partial(_set, event)) for number, event in events.items()}
     try:
-        yield stop
+        yield signals
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def _set(event: threading.Event, *_: object) -> None:
+    event.set()

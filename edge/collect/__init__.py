@@ -1,1 +1,1 @@
-"""The other end of the outbox: writes decisions down and acknowledges them after its own commit."""
+"""The other end of the outbox: writes decisions and events down and acknowledges them after its own commit."""

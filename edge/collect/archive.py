@@ -1,6 +1,7 @@
-"""Decisions in an SQLite database, once each, whatever arrives how often.
+"""Decisions and events in an SQLite database, once each, whatever arrives how often.
 
     decisions   one row a decision: who, when, where, what; the message itself in `payload`
+    events      one row an event of a device, by its `event_id`
     rejected    what could not be read, as it came: an outbox would deliver it for ever
 
 WAL with `synchronous=FULL`: what `add` returned for is on the disk, so it may be acknowledged.
@@ -25,20 +26,24 @@ _TABLES = (
     " camera_id TEXT NOT NULL, captured_utc TEXT NOT NULL, track INTEGER NOT NULL, looks INTEGER NOT NULL,"
     " route TEXT NOT NULL, sku TEXT, confidence REAL NOT NULL, payload BLOB NOT NULL,"
     " PRIMARY KEY (device_id, epoch, seq)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS events (event_id TEXT NOT NULL PRIMARY KEY, device_id TEXT NOT NULL,"
+    " bundle_id TEXT NOT NULL, event TEXT NOT NULL, summary TEXT NOT NULL, payload BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS rejected (payload BLOB NOT NULL PRIMARY KEY, why TEXT NOT NULL) WITHOUT ROWID",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of some payloads."""
+    """What became of some payloads: new decisions, new events, either of them again, and what is neither."""
 
     new: int = 0
     again: int = 0
     rejected: int = 0
+    events: int = 0
 
     def __add__(self, other: Added) -> Added:
-        return Added(self.new + other.new, self.again + other.again, self.rejected + other.rejected)
+        counts = (self.new + other.new, self.again + other.again, self.rejected + other.rejected)
+        return Added(*counts, self.events + other.events)
 
 
 class Archive:
@@ -70,7 +75,7 @@ class Archive:
             self._database = None
 
     def add(self, payloads: Sequence[bytes]) -> Added:
-        """Commit payloads; a decision that is here already stays as it is. Raises PublishError, and nothing is kept."""
+        """Commit payloads; what is here already stays as it is. Raises PublishError, and nothing is kept."""
         if self._database is None:
             raise PublishError("archive used outside `with`; a bug")
         added = Added()
@@ -101,11 +106,15 @@ class Archive:
 def _add(database: sqlite3.Connection, payload: bytes) -> Added:
     try:
         message = messages.decode(payload)
-        if not isinstance(message, messages.DecisionMessage):
-            raise InputError("a heartbeat, expected a decision")
+        if isinstance(message, messages.HealthMessage):
+            raise InputError("a heartbeat, expected a decision or an event")
     except InputError as error:
         database.execute("INSERT OR IGNORE INTO rejected VALUES (?, ?)", (payload, str(error)))
         return Added(rejected=1)
+    if isinstance(message, messages.EventMessage):
+        values = (message.event_id, message.device_id, message.bundle_id, message.event, message.summary, payload)
+        done = database.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?)", values)
+        return Added(events=1) if done.rowcount else Added(again=1)
     done = database.execute(
         "INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (

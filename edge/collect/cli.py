@@ -1,7 +1,8 @@
-"""`edge-collect`: take decisions from any number of outboxes, write them down, acknowledge them. A consumer to copy.
+"""`edge-collect`: take decisions and events from any number of outboxes, write them down, acknowledge them. A consumer
+to copy.
 
-What is acknowledged is committed. A decision that comes again, because an acknowledgement was lost or this program was
-killed, is known by `(device_id, epoch, seq)` and written once.
+What is acknowledged is committed. What comes again, because an acknowledgement was lost or this program was killed, is
+known, a decision by `(device_id, epoch, seq)` and an event by `event_id`, and written once.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = ["main"]
 
 PROG = "edge-collect"
 TICK_MS = 200
-BATCH = 1_000  # decisions in one commit
+BATCH = 1_000  # messages in one commit
 MAX_MESSAGE_BYTES = 1 << 20
 
 
@@ -56,7 +57,10 @@ def _collect(argv: Sequence[str]) -> int:
             added = _serve(socket, archive, stop)
         finally:
             remove(arguments.listen)
-    print(f"{added.new} decisions written, {added.again} came again, {added.rejected} rejected")
+    print(
+        f"{added.new} decisions written, {added.again} came again, {added.rejected} rejected; "
+        f"{added.events} events written"
+    )
     return 0
 
 

@@ -3,7 +3,7 @@
 from edge.config.cameras import LOOKS, CameraConfig, Detector, FullFrame, Locate, Motion, Slot, Slots
 from edge.config.daemon import DaemonConfig, json_schema, load_daemon_config
 from edge.config.degrade import DegradeConfig
-from edge.config.engine import MAX_THREADS, EngineConfig
+from edge.config.engine import MAX_THREADS, EngineConfig, SelfTestConfig
 from edge.config.feedback import AcceptErrorRule, AccuracyRule, FeedbackConfig, UnknownRateRule
 from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
 
@@ -24,6 +24,7 @@ __all__ = [
     "Motion",
     "OutboxConfig",
     "PublishConfig",
+    "SelfTestConfig",
     "Slot",
     "Slots",
     "UnknownRateRule",

@@ -18,7 +18,7 @@ from edge.address import is_local
 from edge.config.base import Config, Identifier
 from edge.config.cameras import CameraConfig, Locate, Motion, Slots
 from edge.config.degrade import DegradeConfig
-from edge.config.engine import EngineConfig
+from edge.config.engine import EngineConfig, SelfTestConfig
 from edge.config.feedback import FeedbackConfig
 from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
 from edge.errors import InputError
@@ -29,7 +29,10 @@ MAX_PORT = 65_535
 
 
 class DaemonConfig(Config, frozen=True):
-    """All that `edge-daemon --config FILE` reads."""
+    """All that `edge-daemon --config FILE` reads, and reads again on SIGHUP (`edge.config.changes`).
+
+    `self_test: null` switches the self-test off.
+    """
 
     device_id: Identifier
     bundle: Annotated[str, Meta(min_length=1)]
@@ -40,6 +43,7 @@ class DaemonConfig(Config, frozen=True):
     metrics: MetricsConfig | None = None
     degrade: DegradeConfig | None = DegradeConfig()
     engine: EngineConfig = EngineConfig()
+    self_test: SelfTestConfig | None = SelfTestConfig()
 
 
 class Understood(Protocol):

@@ -1,4 +1,4 @@
-"""How the engine runs."""
+"""How the engine runs, and how often it is tested."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from edge.config.base import Config
 
-__all__ = ["MAX_THREADS", "EngineConfig"]
+__all__ = ["MAX_THREADS", "EngineConfig", "SelfTestConfig"]
 
 MAX_THREADS = 64
 
@@ -24,3 +24,12 @@ class EngineConfig(Config, frozen=True):
     threads: Annotated[int, Meta(ge=1, le=MAX_THREADS)] = 1
     plan: str = ""
     fallback: Annotated[str, Meta(pattern="^(none|onnxruntime)$")] = "none"
+
+
+class SelfTestConfig(Config, frozen=True):
+    """The bundle's golden crops through the running engine every `every_s` seconds, one at a time between frames.
+
+    Other rows than when the bundle was made end the daemon with an event.
+    """
+
+    every_s: Annotated[int, Meta(ge=1, le=604_800)] = 3_600

@@ -25,10 +25,10 @@ class PublishConfig(Config, frozen=True):
 
 
 class OutboxConfig(Config, frozen=True):
-    """Decisions that must arrive: kept in the SQLite file `path` until the collector at `collector` acknowledges them.
+    """Decisions and events that must arrive: in the SQLite file `path` until the collector at `collector` has them.
 
     Where more than `max_rows` decisions or `max_mib` wait, the oldest accepted ones are given up first, then those to
-    verify; those to review and unknown ones never. `insecure` as in `publish`.
+    verify; those to review, unknown ones and events never. `insecure` as in `publish`.
     """
 
     path: Annotated[str, Meta(min_length=1)]

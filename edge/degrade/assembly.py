@@ -11,7 +11,7 @@ from edge.degrade.ladder import Axis, Ladder, Marks
 from edge.degrade.sensors import Sensors
 from edge.degrade.watch import Watch
 
-__all__ = ["watch_of"]
+__all__ = ["marks_of", "watch_of"]
 
 POWER = (0.4, 0.5, 2.0)  # it is 0 or 1
 
@@ -19,17 +19,17 @@ POWER = (0.4, 0.5, 2.0)  # it is 0 or 1
 def watch_of(
     settings: DegradeConfig,
     config: DaemonConfig,
-    live_cameras: int,
     children: Callable[[], Sequence[int]],
     clock_ns: Callable[[], int],
 ) -> Watch:
     """Return the watch for a daemon; `children` tells its capture processes."""
     disks = [Path(part.path) for part in (config.outbox, config.feedback) if part is not None]
     sensors = Sensors(settings.memory_limit_mib, disks, settings.power_mode, lambda: [os.getpid(), *children()])
-    return Watch(sensors, Ladder(_marks(settings), live_cameras, settings.calm_s), clock_ns)
+    return Watch(sensors, Ladder(marks_of(settings), settings.calm_s), clock_ns)
 
 
-def _marks(settings: DegradeConfig) -> dict[Axis, Marks]:
+def marks_of(settings: DegradeConfig) -> dict[Axis, Marks]:
+    """Return the marks of each axis."""
     return {
         Axis.MEMORY: Marks(*settings.memory),
         Axis.OWN_MEMORY: Marks(*settings.own_memory),

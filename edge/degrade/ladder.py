@@ -116,11 +116,11 @@ def stress(value: float, marks: Marks) -> float:
 
 
 class Ladder:
-    """The state of one device. `cameras` are the live ones: all but one can be closed."""
+    """The state of one device."""
 
-    def __init__(self, marks: Mapping[Axis, Marks], cameras: int, calm_s: float) -> None:
+    def __init__(self, marks: Mapping[Axis, Marks], calm_s: float) -> None:
         self._marks = marks
-        self._top = len(STEPS) - 2 + max(0, cameras - 1)
+        self._top = len(STEPS) - 1
         self._calm_s = calm_s
         self._patience = 1
         self._step = 0
@@ -130,13 +130,17 @@ class Ladder:
         self._alarmed = False
         self._history: deque[tuple[float, Mapping[Axis, float]]] = deque()
 
-    def update(self, readings: Mapping[Axis, float], now_s: float) -> Turn:
-        """Take readings, at most one set a second, and return where the ladder stands."""
+    def update(self, readings: Mapping[Axis, float], cameras: int, now_s: float) -> Turn:
+        """Take readings, at most one set a second, and return where the ladder stands.
+
+        `cameras` are the live ones: all but one can be closed.
+        """
+        self._top = len(STEPS) - 2 + max(0, cameras - 1)
         known = {axis: value for axis, value in readings.items() if math.isfinite(value)}
         found = {axis: stress(known[axis], marks) for axis, marks in self._marks.items() if axis in known}
         worst = max(found, key=found.__getitem__, default=None)
         level = found[worst] if worst is not None else 0.0
-        before = self._step
+        before, self._step = self._step, min(self._step, self._top)
         if level >= 1:
             self._calm_since_s = None
             self._down(found, now_s)

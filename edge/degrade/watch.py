@@ -50,8 +50,8 @@ class Watch:
     ) -> None:
         self._stop.set()
 
-    def turn(self, queue: float | None, now_ns: int) -> Turn | None:
-        """Return where the ladder stands now; `queue` is the reading of that axis, None where no frame came.
+    def turn(self, queue: float | None, cameras: int, now_ns: int) -> Turn | None:
+        """Return where the ladder stands now, with so many live cameras; `queue` is the reading of that axis, or None.
 
         None before the first readings, and where they are stale.
         """
@@ -66,7 +66,7 @@ class Watch:
             return None
         self._told_stale = False
         own = {} if queue is None else {Axis.QUEUE: queue}
-        return self._ladder.update({**readings, **own}, now_ns / 1e9)
+        return self._ladder.update({**readings, **own}, cameras, now_ns / 1e9)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 from edge.device import CUDA_OVERHEAD_MIB
 from edge.errors import BundleError, EngineError
 from edge.sealed import open_sealed, write_sealed
+from edge.writing import real_path
 
 __all__ = ["KIND", "PLAN", "Plan", "PlanInfo", "graph_sha256", "plan_beside", "read_plan", "refuse_other", "write_plan"]
 
@@ -52,8 +53,9 @@ class Plan:
 
 
 def plan_beside(folder: Path) -> Path:
-    """Return where the plan of a bundle lies when nobody says otherwise: BUNDLE.plan."""
-    return folder.with_name(f"{folder.name}.plan")
+    """Return where the plan of a bundle lies when nobody says otherwise: BUNDLE.plan, beside what a link points to."""
+    target = real_path(folder)
+    return target.with_name(f"{target.name}.plan")
 
 
 @contextmanager

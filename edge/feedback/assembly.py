@@ -14,7 +14,7 @@ from edge.feedback.judge import Catalogue, Judge
 from edge.feedback.ledger import Ledger
 from edge.feedback.store import Store
 
-__all__ = ["catalogue_of", "clerk_of"]
+__all__ = ["catalogue_of", "clerk_of", "follow"]
 
 ACCEPT_ERROR = 0.01  # edge-calibrate's own, for a bundle that does not say
 
@@ -41,3 +41,9 @@ def clerk_of(config: FeedbackConfig, bundle: Bundle, device_id: str, clock_ns: C
         ledger = Ledger(store, judge, catalogue, device_id, config.window_verdicts)
         with Clerk(Parts(store, judge, ledger), config.listen, config.window_verdicts, clock_ns) as clerk:
             yield clerk
+
+
+def follow(clerk: Clerk, config: FeedbackConfig, bundle: Bundle) -> None:
+    """Let a clerk at work go on with another bundle, or other rules, from the next decision on."""
+    catalogue = catalogue_of(bundle)
+    clerk.follow(Judge(config, catalogue), catalogue)

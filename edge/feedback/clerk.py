@@ -17,13 +17,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import zmq
 
 from edge.errors import InputError, PublishError
-from edge.feedback.judge import Judge
+from edge.feedback.judge import Catalogue, Judge
 from edge.feedback.ledger import Ledger
 from edge.feedback.state import Decided, FeedbackState, Told
 from edge.feedback.store import Store
@@ -51,6 +51,15 @@ class Parts:
     ledger: Ledger
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What to go on with once the first `after` decisions are committed."""
+
+    after: int
+    judge: Judge
+    catalogue: Catalogue
+
+
 class Clerk:
     """Works inside `with`; raises PublishError where `endpoint` is taken. `window` is what the heartbeat says it is."""
 
@@ -61,6 +70,9 @@ class Clerk:
         self._clock_ns = clock_ns
         self._queue: queue.Queue[Decided] = queue.Queue(QUEUE)
         self._pending: list[Decided] = []  # taken from the queue, refused by the disk
+        self._put = 0  # into the queue, by the frame loop
+        self._got = 0  # out of it
+        self._changes: deque[_Change] = deque()
         self._told: deque[Told] = deque()  # to be published by the frame loop
         self._published: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._to_note: list[int] = []
@@ -107,16 +119,26 @@ class Clerk:
         except queue.Full:
             self._dropped += 1
             return False
+        self._put += 1
         return True
+
+    def follow(self, judge: Judge, catalogue: Catalogue) -> None:
+        """Go on with another bundle or other rules, from the next decision that is put; for the frame loop."""
+        self._changes.append(_Change(self._put, judge, catalogue))
 
     def next_event(self) -> Told | None:
         """Return the oldest event that is not published, for the frame loop."""
         return self._told[0] if self._told else None
 
-    def published(self, told: Told) -> None:
-        """Note that the oldest event went out; for the frame loop."""
+    def sent(self) -> None:
+        """Let go of the oldest event: it is under way; for the frame loop."""
         self._told.popleft()
-        self._published.put(told.row)
+
+    def published(self, row: int) -> None:
+        """Note that an event went out for good, where it is kept until it has arrived or nothing keeps it; from any
+        thread. One that was not noted comes again at the next start.
+        """
+        self._published.put(row)
 
     def state(self) -> FeedbackState:
         """Return the figures, for the heartbeat and the metrics."""
@@ -157,8 +179,7 @@ class Clerk:
         if not requests and not due:
             return
         self._committed_ns = now_ns
-        while not self._queue.empty() and len(self._pending) < QUEUE:
-            self._pending.append(self._queue.get_nowait())
+        self._take_queued()
         while not self._published.empty():
             self._to_note.append(self._published.get_nowait())
         verdicts = [request for _, request in requests]
@@ -168,6 +189,38 @@ class Clerk:
             if last:
                 self._parts.ledger.finish()
             self._look()
+
+    def _take_queued(self) -> None:
+        """Take what is queued; where a change stands between, commit what was before it, make it, and go on."""
+        self._take_up_to_change()
+        while self._changes and self._changes[0].after == self._got and self._make_change(self._changes[0]):
+            self._changes.popleft()
+            self._take_up_to_change()
+
+    def _take_up_to_change(self) -> None:
+        after = self._changes[0].after if self._changes else None
+        while self._got != after and not self._queue.empty() and len(self._pending) < QUEUE:
+            self._pending.append(self._queue.get_nowait())
+            self._got += 1
+
+    def _make_change(self, change: _Change) -> bool:
+        """Go on with another bundle or other rules; False where the disk refuses, and then it comes again."""
+        self._commit([])
+        if self._pending:
+            return False
+        try:
+            told = self._parts.ledger.follow(change.judge, change.catalogue)
+        except sqlite3.Error as error:
+            log.error("the feedback file refuses: %s; it goes on with the bundle before for now", error)
+            return False
+        self._parts = replace(self._parts, judge=change.judge)
+        self._tell(told)
+        return True
+
+    def _tell(self, told: Sequence[Told]) -> None:
+        for one in told:
+            log.warning("%s: %s", one.finding.event, one.finding.summary)
+        self._told.extend(told)
 
     def _commit(self, verdicts: Sequence[Verdict]) -> list[Answer]:
         try:
@@ -181,9 +234,7 @@ class Clerk:
             return [Answer(decision_id=one.decision_id, result="not_kept", why=why) for one in verdicts]
         self._refusing = False
         self._pending, self._to_note = [], []
-        for one in told:
-            log.warning("%s: %s", one.finding.event, one.finding.summary)
-        self._told.extend(told)
+        self._tell(told)
         return answers
 
     def _requests(self) -> list[tuple[list[bytes], Verdict]]:

@@ -1,7 +1,7 @@
 """All rules with their state: facts in, findings out. Pure; the state is two structures that the store keeps.
 
-A new bundle has a claim, rates and a catalogue of its own, so what depends on these begins anew with it; the accuracy
-of products goes on.
+A new bundle has a claim, rates and a catalogue of its own, so what depends on these begins anew with it, and things
+from before it speak neither for nor against it; the accuracy of products goes on.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ class Catalogue:
 
 
 class Watching(Struct):
-    """The state that every thing changes."""
+    """The state that every thing changes. Things up to number `before` were begun with another bundle."""
 
     bundle_id: str = ""
+    before: int = 0
     streams: dict[str, Stream] = {}
     doubt: Doubt | None = None
     new_told: float = 0.0
@@ -74,11 +75,11 @@ class Judge:
         """Return `watching` as bytes."""
         return msgspec.json.encode(self.watching)
 
-    def begin(self) -> list[Finding]:
-        """Take note of the bundle in use; on every start."""
+    def begin(self, last_thing: int) -> list[Finding]:
+        """Take note of the bundle in use, on every start and change; `last_thing` is the number of the newest thing."""
         catalogue, target = self._catalogue, self._target()
         if self.watching.bundle_id != catalogue.bundle_id:
-            self.watching = Watching(bundle_id=catalogue.bundle_id)
+            self.watching = Watching(bundle_id=catalogue.bundle_id, before=last_thing)
         if self.watching.doubt is None or self.watching.doubt.target != target:
             self.watching.doubt = Doubt(target=target)
         level = reached(catalogue.new, len(catalogue.tiers), self._rules.new_products or ())

@@ -55,10 +55,21 @@ class Ledger:
             raise InputError(f"the feedback file holds the state of other rules ({error}); give another path") from None
         with self._store.transaction():
             self._store.name_file()
-            self._keep(self._judge.begin())
+            self._keep(self._judge.begin(self._store.last_thing()))
             self.in_window = self._store.in_window()
         self._kept = self._states()
         return self._store.unpublished()
+
+    def follow(self, judge: Judge, catalogue: Catalogue) -> list[Told]:
+        """Go on with another bundle or other rules; return what they found at once. Raises sqlite3.Error, and goes on
+        with those before.
+        """
+        judge.restore(*self._kept)
+        with self._store.transaction():
+            told = self._keep(judge.begin(self._store.last_thing()), judge)
+        self._judge, self._tiers = judge, catalogue.tiers
+        self._kept = self._states()
+        return told
 
     def take(
         self, decided: Sequence[Decided], verdicts: Sequence[Verdict], published: Sequence[int]
@@ -95,8 +106,8 @@ class Ledger:
     def _states(self) -> tuple[bytes | None, bytes | None]:
         return self._store.state("watching"), self._store.state("closed")
 
-    def _keep(self, found: Sequence[Finding]) -> list[Told]:
-        self._store.put_state("watching", self._judge.kept())
+    def _keep(self, found: Sequence[Finding], judge: Judge | None = None) -> list[Told]:
+        self._store.put_state("watching", (judge or self._judge).kept())
         return [self._store.add_event(finding) for finding in found]
 
     def _remember(self, decided: Sequence[Decided], found: list[Finding]) -> None:
@@ -129,7 +140,7 @@ class Ledger:
 
     def _end(self, row: int, found: list[Finding]) -> None:
         thing = self._store.end_thing(row)
-        if thing is not None:
+        if thing is not None and row > self._judge.watching.before:
             found += self._judge.over(thing.tier, thing.sku is None)
 
     def _match(self, verdict: Verdict, found: list[Finding]) -> Answer:
@@ -161,7 +172,7 @@ class Ledger:
         self._store.set_truth(thing, verdict.true_sku, verdict.source, checked)
         if thing.truth is not None:
             return "replaced"
-        if thing.audited:
+        if thing.audited and thing.row > self._judge.watching.before:
             found += self._judge.audited(checked.right)
         return "taken"
 

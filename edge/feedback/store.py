@@ -129,6 +129,10 @@ class Store:
         thing.row = int(done.lastrowid or 0)
         return thing
 
+    def last_thing(self) -> int:
+        """Return the number of the newest thing that ever was, 0 before the first."""
+        return self._one("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'things'")
+
     def change_thing(self, thing: Thing) -> None:
         """Write what a thing is taken for now; a verdict that came before counts it so as well."""
         database = self._opened()

@@ -20,18 +20,17 @@ from collections.abc import Callable
 import zmq
 
 from edge.errors import InputError, PublishError
-from edge.outbox.state import OutboxState
+from edge.outbox.state import EVENT, KINDS, Kind, OutboxState
 from edge.outbox.store import Entry, Store
 from edge.outbox.wire import acknowledged, row_frame
-from edge.types import Route
 
 __all__ = ["QUEUE", "Courier"]
 
 TICK_MS = 50
 RESEND_MS = 5_000
 WINDOW = 512
-QUEUE = 10_000  # decisions that wait for the disk
-BATCH = 1_000  # decisions in one commit
+QUEUE = 10_000  # messages that wait for the disk
+BATCH = 1_000  # messages in one commit
 LAST_MS = 1_000
 JOIN_S = 5.0
 
@@ -47,7 +46,7 @@ class Courier:
         self._clock_ns = clock_ns
         self._queue: queue.Queue[Entry] = queue.Queue(QUEUE)
         self._pending: list[Entry] = []  # taken from the queue, refused by the disk
-        self._overrun = Counter(dict.fromkeys(Route, 0))  # the frame loop's own count
+        self._overrun: Counter[Kind] = Counter(dict.fromkeys(KINDS.values(), 0))  # the frame loop's own count
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._sent = 0  # the last row that was sent in this round
@@ -66,17 +65,20 @@ class Courier:
         self._stop.set()
         self._thread.join(JOIN_S)
 
-    def put(self, route: Route, payload: bytes) -> bool:
-        """Hand one decision over; False where the disk has refused for so long that there is no room for it.
+    def put(self, kind: Kind, payload: bytes, kept: Callable[[], None] | None = None) -> bool:
+        """Hand one message over; False where the disk has refused for so long that there is no room for it.
 
-        Raises PublishError where the courier is gone: nothing would be kept any more, and nobody would know.
+        A decision is lost then, and counted; an event is put again. `kept` is called from the courier's thread once
+        the message is on the disk. Raises PublishError where the courier is gone: nothing would be kept any more, and
+        nobody would know.
         """
         if self._thread.ident is not None and not self._thread.is_alive():
             raise PublishError("the outbox's thread has ended, see the log before this; start the daemon again")
         try:
-            self._queue.put_nowait(Entry(route, payload))
+            self._queue.put_nowait(Entry(kind, payload, kept))
         except queue.Full:
-            self._overrun[route] += 1
+            if kind != EVENT:
+                self._overrun[kind] += 1
             return False
         return True
 
@@ -107,7 +109,7 @@ class Courier:
             self._step(socket)
         lost = len(self._pending) + self._queue.qsize()
         if lost:
-            log.error("%d decisions are lost: the outbox's disk refused them to the end", lost)
+            log.error("%d messages are lost: the outbox's disk refused them to the end", lost)
 
     def _step(self, socket: zmq.Socket[bytes]) -> None:
         """Commit, delete, send: each also where the disk refuses another, or a full one could never empty."""
@@ -130,7 +132,10 @@ class Courier:
             if not self._pending:
                 return
             self._store.keep(self._pending)
-            self._pending = []
+            done, self._pending = self._pending, []
+            for entry in done:
+                if entry.kept is not None:
+                    entry.kept()
 
     def _settle(self, socket: zmq.Socket[bytes]) -> None:
         rows: list[int] = []
@@ -161,5 +166,5 @@ class Courier:
 
     def _say_refusing(self, refused: sqlite3.Error | None) -> None:
         if refused is not None and not self._refusing:
-            log.error("the outbox's disk refuses: %s; deciding goes on, %d decisions wait", refused, len(self._pending))
+            log.error("the outbox's disk refuses: %s; deciding goes on, %d messages wait", refused, len(self._pending))
         self._refusing = refused is not None

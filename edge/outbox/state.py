@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
 
 from edge.types import Route
 
-__all__ = ["OutboxState"]
+__all__ = ["EVENT", "KINDS", "Kind", "OutboxState"]
+
+EVENT: Final = "event"
+Kind: TypeAlias = Route | Literal["event"]  # a decision by its route, or an event
+KINDS: dict[str, Kind] = {**{route.value: route for route in Route}, EVENT: EVENT}  # by name
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxState:
-    """What waits on the disk (rows, and bytes of payload), what was acknowledged, what was lost by route; since the
+    """What waits on the disk (rows, and bytes of payload), what was acknowledged, and what was lost; since the
     start, except what waits.
     """
 
     waiting: int
     waiting_bytes: int
     delivered: int
-    lost: Mapping[Route, int]
+    lost: Mapping[Kind, int]

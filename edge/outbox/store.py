@@ -2,12 +2,13 @@
 
 - A commit is on the disk when it returns; one process has the file to itself; a damaged file is put aside
   (`edge.durable`).
-- Bounded in rows and in bytes of payload. Where a new decision has no room, the oldest `accept` makes it, then the
-  oldest `verify`; `review` and `unknown` are never given up: with those alone in it, the outbox takes nothing more.
+- Bounded in rows and in bytes of payload. Where a new message has no room, the oldest `accept` makes it, then the
+  oldest `verify`; `review`, `unknown` and events are never given up: with those alone in it, the outbox takes nothing
+  more.
   Both losses are counted.
 - A full disk takes nothing new, and what arrives still leaves: SQLite needs room to delete as well, so a file beside
   the database reserves some, which goes while the disk is full. Nothing is kept until it is there again.
-- Row numbers are never used twice, so a late acknowledgement cannot hit another decision.
+- Row numbers are never used twice, so a late acknowledgement cannot hit another message.
 
 Not for several threads at once.
 """
@@ -17,13 +18,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.durable import Form, open_durable
 from edge.errors import PublishError
+from edge.outbox.state import EVENT, KINDS, Kind
 from edge.types import Route
 
 __all__ = ["Entry", "Limits", "Store"]
@@ -38,7 +40,8 @@ _FORM = Form(
     ),
     key="outbox.path",
 )
-_KEEPS = {Route.ACCEPT: 0, Route.VERIFY: 1, Route.REVIEW: 2, Route.UNKNOWN: 2}  # the lowest makes room first
+# the lowest makes room first
+_KEEPS: dict[Kind, int] = {Route.ACCEPT: 0, Route.VERIFY: 1, Route.REVIEW: 2, Route.UNKNOWN: 2, EVENT: 2}
 _GIVEN_UP = {0: Route.ACCEPT, 1: Route.VERIFY}
 _CHUNK = 64  # rows that go at once
 _PAGE_BYTES = 4096
@@ -55,14 +58,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One decision as it was published."""
+    """One message as it was published; `kept` is told once it is committed, in the thread that commits."""
 
-    route: Route
+    kind: Kind
     payload: bytes
+    kept: Callable[[], None] | None = None
 
 
 class Store:
-    """Opened by `with`. `rows` and `bytes` are what waits; `lost` counts by route what was given up or not taken."""
+    """Opened by `with`. `rows` and `bytes` are what waits; `lost` counts what was given up or not taken."""
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path = path
@@ -71,7 +75,7 @@ class Store:
         self._database: sqlite3.Connection | None = None
         self.rows = 0
         self.bytes = 0
-        self.lost = Counter(dict.fromkeys(Route, 0))
+        self.lost: Counter[Kind] = Counter(dict.fromkeys(KINDS.values(), 0))
         self.put_aside: Path | None = None  # where a damaged file went
 
     def __enter__(self) -> Store:
@@ -158,9 +162,9 @@ class Store:
         size = len(entry.payload)
         while self.rows + 1 > self._limits.max_rows or self.bytes + size > self._limits.max_bytes:
             if not self._make_room(database):
-                self.lost[entry.route] += 1
+                self.lost[entry.kind] += 1
                 return
-        database.execute("INSERT INTO outbox (keeps, payload) VALUES (?, ?)", (_KEEPS[entry.route], entry.payload))
+        database.execute("INSERT INTO outbox (keeps, payload) VALUES (?, ?)", (_KEEPS[entry.kind], entry.payload))
         self.rows, self.bytes = self.rows + 1, self.bytes + size
 
     def _make_room(self, database: sqlite3.Connection) -> bool:

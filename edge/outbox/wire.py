@@ -1,6 +1,6 @@
 """What goes between an outbox and its collector: the two messages, encoder and decoder in one file.
 
-    outbox -> collector   [row, payload]   row: 8 bytes, big-endian; payload: a DecisionMessage as it was published
+    outbox -> collector   [row, payload]   row: 8 bytes, big-endian; payload: a decision or an event, as published
     collector -> outbox   [rows]           8 bytes a row: these are on the collector's disk
 
 Over DEALER and ROUTER (ZeroMQ RFC 28, REQREP), so any number of devices may deliver to one collector.

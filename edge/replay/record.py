@@ -98,6 +98,7 @@ class Recorder:
         self._decisions = JournalPublisher(folder / DECISIONS)
         self._counts = {FRAMES: 0, DECISIONS: 0}
         self._broken = False
+        self._ended = False
 
     def __enter__(self) -> Recorder:
         try:
@@ -114,9 +115,15 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            self.finish()
         self._frames.__exit__(kind, error, trace)
         self._decisions.__exit__(kind, error, trace)
-        if kind is None and not self._broken:
+
+    def finish(self) -> None:
+        """Call the recording complete, unless something is missing; nothing comes after it."""
+        if not self._broken and not self._ended:
+            self._ended = True
             counts = msgspec.json.encode(_End(frames=self._counts[FRAMES], decisions=self._counts[DECISIONS]))
             with suppress(OSError):  # a disk that is full by now: the recording stays an incomplete one
                 (self._folder / END).write_bytes(counts)

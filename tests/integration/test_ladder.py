@@ -16,21 +16,19 @@ from mjpeg_camera import mjpeg_camera
 from edge import messages
 from edge.bundle import read_bundle
 from edge.capture import open_camera
-from edge.capture.backoff import Backoff
 from edge.config import CameraConfig, DegradeConfig
-from edge.daemon import Daemon, Stream
-from edge.degrade.assembly import _marks
+from edge.daemon import Daemon, stream_of
+from edge.degrade.assembly import marks_of
 from edge.degrade.ladder import Axis, Ladder
-from edge.degrade.still import StillGate
 from edge.degrade.watch import Watch
 from edge.engines import EngineSpec, open_engine
 from edge.health import Health
+from edge.life.shedding import Shedding
 from edge.locate import locator_from_config
 from edge.outgoing import Outgoing, Sender
 from edge.pipeline import Pipeline
 from edge.publish.memory import MemoryPublisher
 from edge.replay.record import read_frame_lines
-from edge.track import Tracker
 from tests.integration.test_cameras import heard, running
 from tests.integration.test_daemon import run
 
@@ -89,7 +87,7 @@ def test_a_device_out_of_memory_closes_its_less_important_camera_and_accepts_les
     assert done.stdout.endswith(" decisions compared, 0 differ\n"), done.stderr
 
 
-def test_marks_in_the_wrong_order_are_refused_by_name(tmp_path: Path, endpoint: str) -> None:
+def testmarks_of_in_the_wrong_order_are_refused_by_name(tmp_path: Path, endpoint: str) -> None:
     config = write_config(tmp_path, endpoint, "degrade: {disk_mib: [1, 2, 3]}\n", "id: a, source: 'synthetic: 64x48'")
     done = run("daemon", "--config", config, "--check")
     assert done.returncode == 2
@@ -114,14 +112,16 @@ def test_a_device_that_cools_down_opens_its_camera_again_and_accepts_as_before(t
         configs = [CameraConfig(id=name, source=url) for name, url in (("basket", basket), ("shelf", shelf))]
         sources = [stack.enter_context(open_camera(config)) for config in configs]
         streams = [
-            Stream(source, locator_from_config(config.locate, None), Tracker(3), StillGate(3), Backoff(0))
+            stream_of(config, source, (locator_from_config(config.locate, None), ExitStack()), 0)
             for source, config in zip(sources, configs, strict=True)
         ]
         engine = stack.enter_context(open_engine("onnxruntime", bundle.graph, EngineSpec(max_batch=4)))
-        watch = stack.enter_context(Watch(thermometer, Ladder(_marks(DegradeConfig()), 2, 0.5), time.monotonic_ns))
+        watch = stack.enter_context(Watch(thermometer, Ladder(marks_of(DegradeConfig()), 0.5), time.monotonic_ns))
         origin = messages.Origin("cart-7", "epoch", bundle.id)
         outgoing = Outgoing(bundle, origin, health, Sender(publisher, "json"), None)
-        daemon = Daemon(streams, Pipeline(bundle, engine), outgoing, time.monotonic_ns, watch)
+        daemon = Daemon(
+            streams, Pipeline(bundle, engine), outgoing, time.monotonic_ns, [Shedding(watch, health, outgoing)]
+        )
         thread = threading.Thread(target=daemon.run, args=(stop,))
         thread.start()
         try:
@@ -134,7 +134,7 @@ def test_a_device_that_cools_down_opens_its_camera_again_and_accepts_as_before(t
                     time.sleep(0.01)
                 states.append(sources[1].state)
             shown = len(publisher.messages)
-            while not any(topic == "decision.shelf" for topic, _ in publisher.messages[shown:]):
+            while not any(t == "decision.shelf" and b'"degraded":false' in p for t, p in publisher.messages[shown:]):
                 assert time.monotonic() < give_up
                 time.sleep(0.01)
         finally:

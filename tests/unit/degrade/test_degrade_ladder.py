@@ -9,22 +9,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.config import DegradeConfig
-from edge.degrade.assembly import _marks
+from edge.degrade.assembly import marks_of
 from edge.degrade.ladder import CLIMB_S, MOST_PATIENCE, STEPS, Axis, Ladder, Marks, Turn, measures_of, name_of, stress
 from edge.track import GONE
 
-MARKS = _marks(DegradeConfig())
+MARKS = marks_of(DegradeConfig())
 CALM = {Axis.TEMPERATURE: 60.0, Axis.MEMORY: 0.5}
 HOT, SCORCHING = {**CALM, Axis.TEMPERATURE: 87.0}, {**CALM, Axis.TEMPERATURE: 95.0}
 WARM = {**CALM, Axis.TEMPERATURE: 80.0}
 
 
-def ladder(cameras: int = 3) -> Ladder:
-    return Ladder(MARKS, cameras, calm_s=30)
+class Shop(Ladder):
+    """A ladder with as many live cameras as it was made with."""
+
+    def __init__(self, cameras: int, calm_s: float = 30) -> None:
+        super().__init__(MARKS, calm_s)
+        self.cameras = cameras
+
+    def at(self, readings: dict[Axis, float], now_s: float) -> Turn:
+        return self.update(readings, self.cameras, now_s)
 
 
-def steps(one: Ladder, readings: dict[Axis, float], start_s: int, seconds: int) -> list[int]:
-    return [one.update(readings, start_s + second).step for second in range(seconds)]
+def ladder(cameras: int = 3) -> Shop:
+    return Shop(cameras)
+
+
+def steps(one: Shop, readings: dict[Axis, float], start_s: int, seconds: int) -> list[int]:
+    return [one.at(readings, start_s + second).step for second in range(seconds)]
 
 
 @pytest.mark.parametrize(
@@ -38,33 +49,33 @@ def steps(one: Ladder, readings: dict[Axis, float], start_s: int, seconds: int) 
         (Marks(0.15, 0.08, 0.04), 0.02, 2.5),
     ],
 )
-def test_stress_is_told_by_the_marks_whichever_way_they_run(marks: Marks, value: float, expected: float) -> None:
+def test_stress_is_told_by_themarks_of_whichever_way_they_run(marks: Marks, value: float, expected: float) -> None:
     assert stress(value, marks) == pytest.approx(expected)
 
 
 def test_a_hot_device_goes_down_step_by_step_and_names_its_reason() -> None:
     one = ladder()
-    first = one.update(HOT, 0)
+    first = one.at(HOT, 0)
     assert (first.step, first.moved, first.cause) == (1, 1, "temperature 87")
     assert steps(one, HOT, 1, 4 * CLIMB_S) == [1] * 4 + [2] * 5 + [3] * 5 + [4] * 5 + [5]
     assert steps(one, HOT, 100, 60)[-1] == 5, "three cameras: two of them can be closed"
 
 
 def test_what_is_critical_takes_all_steps_at_once() -> None:
-    turn = ladder().update(SCORCHING, 0)
+    turn = ladder().at(SCORCHING, 0)
     assert (turn.step, name_of(turn.step)) == (5, "shed_camera")
     assert measures_of(turn.step).shed == 2
 
 
 def test_one_camera_is_never_closed() -> None:
-    assert ladder(cameras=1).update(SCORCHING, 0).step == 3
-    assert ladder(cameras=0).update(SCORCHING, 0).step == 3
+    assert ladder(cameras=1).at(SCORCHING, 0).step == 3
+    assert ladder(cameras=0).at(SCORCHING, 0).step == 3
     assert measures_of(3).shed == 0
 
 
-def test_between_the_marks_nothing_moves_and_calm_gives_a_step_back_each_time() -> None:
+def test_between_themarks_of_nothing_moves_and_calm_gives_a_step_back_each_time() -> None:
     one = ladder()
-    assert one.update(SCORCHING, 0).step == 5
+    assert one.at(SCORCHING, 0).step == 5
     assert set(steps(one, WARM, 1, 300)) == {5}
     assert steps(one, CALM, 301, 31) == [5] * 30 + [4]
     back = steps(one, CALM, 332, 200)
@@ -73,18 +84,18 @@ def test_between_the_marks_nothing_moves_and_calm_gives_a_step_back_each_time() 
 
 
 def test_trouble_that_comes_back_makes_it_more_patient_and_peace_undoes_that() -> None:
-    one, now_s, waits = Ladder(MARKS, 1, calm_s=10), 0, []
+    one, now_s, waits = Shop(1, calm_s=10), 0, []
     for _ in range(7):
-        assert one.update(HOT, now_s).step == 1
+        assert one.at(HOT, now_s).step == 1
         calm = 0
-        while one.update(CALM, now_s + 1 + calm).step:
+        while one.at(CALM, now_s + 1 + calm).step:
             calm += 1
         waits.append(calm)
         now_s += calm + 2
     assert waits == [10, 20, 40, 80, 160, 160, 160]
     assert waits[-1] == 10 * MOST_PATIENCE
     steps(one, CALM, now_s, 1_900)
-    assert one.update(HOT, now_s + 1_900).step == 1
+    assert one.at(HOT, now_s + 1_900).step == 1
     assert steps(one, CALM, now_s + 1_901, 12) == [1] * 10 + [0, 0]
 
 
@@ -92,23 +103,23 @@ def test_trouble_that_comes_back_makes_it_more_patient_and_peace_undoes_that() -
 def test_what_doing_less_does_not_mend_takes_one_step(readings: dict[Axis, float]) -> None:
     one = ladder()
     assert set(steps(one, readings, 0, 60)) == {1}
-    assert one.update({**readings, Axis.TEMPERATURE: 95.0}, 60).step == 5
+    assert one.at({**readings, Axis.TEMPERATURE: 95.0}, 60).step == 5
 
 
 def test_two_axes_that_worsen_together_are_told_once() -> None:
     one = ladder()
     warmer = [{Axis.TEMPERATURE: 79.0 + 0.2 * n, Axis.MEMORY: 0.14 - 0.001 * n} for n in range(30)]
-    turns = [one.update(readings, n) for n, readings in enumerate(warmer)]
+    turns = [one.at(readings, n) for n, readings in enumerate(warmer)]
     assert [turn.alarm for turn in turns if turn.alarm] == [("memory", "temperature")]
     alone = ladder()
     alarms = [
-        alone.update({Axis.TEMPERATURE: r[Axis.TEMPERATURE], Axis.MEMORY: 0.1}, n).alarm for n, r in enumerate(warmer)
+        alone.at({Axis.TEMPERATURE: r[Axis.TEMPERATURE], Axis.MEMORY: 0.1}, n).alarm for n, r in enumerate(warmer)
     ]
     assert not any(alarms)
 
 
 def test_what_cannot_be_read_is_left_out() -> None:
-    turn = ladder().update({Axis.TEMPERATURE: math.nan, Axis.MEMORY: math.inf}, 0)
+    turn = ladder().at({Axis.TEMPERATURE: math.nan, Axis.MEMORY: math.inf}, 0)
     assert (turn.step, dict(turn.stress), turn.cause) == (0, {}, "")
 
 
@@ -134,7 +145,7 @@ def test_whatever_is_read_the_step_stays_on_the_ladder_and_says_how_far_it_moved
     one, now_s, before = ladder(), 0.0, 0
     for readings, pause_s in series:
         now_s += pause_s
-        turn: Turn = one.update(readings, now_s)
+        turn: Turn = one.at(readings, now_s)
         assert 0 <= turn.step <= 5
         assert turn.step - before == turn.moved >= -1
         assert all(math.isfinite(value) or value > 2 for value in turn.stress.values())

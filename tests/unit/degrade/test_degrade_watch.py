@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from edge.config import DegradeConfig
-from edge.degrade.assembly import _marks
+from edge.degrade.assembly import marks_of
 from edge.degrade.ladder import Axis, Ladder
 from edge.degrade.watch import STALE_S, Watch
 
@@ -33,15 +33,15 @@ class Reader:
 
 def test_a_sensor_that_hangs_holds_nobody_and_its_last_reading_ages(caplog: pytest.LogCaptureFixture) -> None:
     reader = Reader()
-    watch = Watch(reader, Ladder(_marks(DegradeConfig()), 1, 30), lambda: 100 * NS)
-    assert watch.turn(None, 100 * NS) is None, "nothing was read yet"
+    watch = Watch(reader, Ladder(marks_of(DegradeConfig()), 30), lambda: 100 * NS)
+    assert watch.turn(None, 1, 100 * NS) is None, "nothing was read yet"
     with watch, caplog.at_level(logging.ERROR):
         assert reader.asked_again.wait(30)
-        turn = watch.turn(None, 101 * NS)
+        turn = watch.turn(None, 1, 101 * NS)
         assert turn is not None
         assert turn.step == 3
         for later_s in (131, 132):
-            assert watch.turn(5.0, int((later_s + STALE_S) * NS)) is None
+            assert watch.turn(5.0, 1, int((later_s + STALE_S) * NS)) is None
         reader.let_go.set()
     assert [record.message.startswith("no sensor has answered for") for record in caplog.records] == [True]
 
@@ -50,9 +50,9 @@ def test_the_age_of_frames_is_an_axis_of_its_own() -> None:
     reader = Reader()
     reader.read = lambda: {Axis.TEMPERATURE: 20.0}  # type: ignore[method-assign]
     read = threading.Event()
-    watch = Watch(reader, Ladder(_marks(DegradeConfig()), 1, 30), lambda: (read.set(), NS)[1])
+    watch = Watch(reader, Ladder(marks_of(DegradeConfig()), 30), lambda: (read.set(), NS)[1])
     with watch:
         assert read.wait(30)
-        while (turn := watch.turn(0.7, NS)) is None:
+        while (turn := watch.turn(0.7, 1, NS)) is None:
             pass
     assert (turn.step, turn.cause) == (1, "queue 0.7")

@@ -80,8 +80,9 @@ def free_port() -> int:
 def test_the_metrics_page_says_what_health_counted() -> None:
     listen = f"127.0.0.1:{free_port()}"
     health = noted([1.0, 3.0, 700.0, 5000.0])
+    health.bundle_id = "b1"
     with (
-        MetricsServer(listen, health, [MemorySource("basket", [])], "b1"),
+        MetricsServer(listen, health, [MemorySource("basket", [])]),
         urllib.request.urlopen(f"http://{listen}/metrics", timeout=10) as page,
     ):
         families = {family.name: family for family in text_string_to_metric_families(page.read().decode())}
@@ -104,7 +105,7 @@ def test_drops_and_failures_are_told_by_reason_and_their_sum_is_what_was_dropped
     assert (told.dropped, told.drops, told.failures) == (7, {"newer_frame": 5, "too_old": 2}, {"frozen": 1})
     listen = f"127.0.0.1:{free_port()}"
     with (
-        MetricsServer(listen, Health(0), [camera], "b1"),
+        MetricsServer(listen, Health(0), [camera]),
         urllib.request.urlopen(f"http://{listen}/metrics", timeout=10) as page,
     ):
         text = page.read().decode()
@@ -130,7 +131,7 @@ def test_what_came_back_is_on_the_heartbeat_and_on_the_page() -> None:
     assert messages.decode(messages.encode(message, "json")) == message
     listen = f"127.0.0.1:{free_port()}"
     with (
-        MetricsServer(listen, health, [MemorySource("basket", [])], "b1"),
+        MetricsServer(listen, health, [MemorySource("basket", [])]),
         urllib.request.urlopen(f"http://{listen}/metrics", timeout=10) as page,
     ):
         families = {family.name: family for family in text_string_to_metric_families(page.read().decode())}
@@ -147,6 +148,6 @@ def test_a_taken_metrics_port_is_one_clear_error() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         listen = f"127.0.0.1:{other.getsockname()[1]}"
-        server = MetricsServer(listen, Health(0), [], "b1")
+        server = MetricsServer(listen, Health(0), [])
         with pytest.raises(PublishError, match=r"free the port or change metrics\.listen"):
             server.__enter__()

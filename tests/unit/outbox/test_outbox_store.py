@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import InputError, PublishError
+from edge.outbox.state import EVENT
 from edge.outbox.store import Entry, Limits, Store
 from edge.types import Route
 
@@ -61,7 +62,7 @@ def test_accepted_make_room_first_then_those_to_verify_and_nothing_else_does(tmp
         assert payloads(store) == [b"0-review", b"3-unknown", b"a", b"b", b"c"]
         store.keep([Entry(Route.ACCEPT, b"d"), Entry(Route.REVIEW, b"e")])
         assert payloads(store) == [b"0-review", b"3-unknown", b"a", b"b", b"c"]
-        assert dict(store.lost) == {Route.ACCEPT: 3, Route.VERIFY: 1, Route.REVIEW: 1, Route.UNKNOWN: 0}
+        assert dict(store.lost) == {Route.ACCEPT: 3, Route.VERIFY: 1, Route.REVIEW: 1, Route.UNKNOWN: 0, EVENT: 0}
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(Route)), st.integers(0, 40)), max_size=60))

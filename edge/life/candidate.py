@@ -1,0 +1,81 @@
+"""A new configuration, read, checked and loaded beside the one that runs. Nothing that decides is touched here.
+
+Runs in a thread of its own while the loop decides, behind it where the processor is short. Whatever is wrong with file,
+bundle, memory or engine is one error that says so, and everything that was opened for it is closed again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.assembly import Loaded, load, locator_of, runtime_mib
+from edge.bundle import Bundle, read_bundle
+from edge.capture.address import parse_source
+from edge.config import CameraConfig, DaemonConfig, Detector, load_daemon_config
+from edge.config.changes import refuse_fixed
+from edge.footprint import available_mib, refuse_no_room_beside
+from edge.heap import give_back_freed
+from edge.ports import Locator
+from edge.writing import real_path
+
+__all__ = ["Candidate", "candidate_from_config"]
+
+NICENESS = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """What is to take over. `loaded` is None where the bundle and its engine stay; `locators` are the changed ones of
+    cameras, by id, with what each has open. `held` closes all of it until somebody takes it.
+    """
+
+    config: DaemonConfig
+    loaded: Loaded | None
+    locators: Mapping[str, tuple[Locator, ExitStack]]
+    held: ExitStack
+
+
+def candidate_from_config(path: Path, config: DaemonConfig, loaded: Loaded) -> Candidate:
+    """Return what `path` says now, ready to take over from `config` and `loaded`; raises ShelfedgeError."""
+    new = load_daemon_config(path, parse_source)
+    refuse_fixed(path, config, new)
+    if new.engine.threads == 1:  # threads that an engine starts would stay as nice as this one is for ever
+        _step_back()
+    bundle = read_bundle(real_path(Path(new.bundle)))
+    old_cameras = {camera.id: camera for camera in config.cameras}
+    added = [camera for camera in new.cameras if camera.id not in old_cameras]
+    other = bundle.id != loaded.bundle.id or new.engine != config.engine
+    with ExitStack() as held:
+        taken = _loaded_beside(bundle, new, added) if other or loaded.engine.degraded else None
+        if taken is not None:
+            held.callback(taken.held.close)
+            if not other and taken.engine.degraded:  # what was missing is missing still
+                held.close()
+                taken = None
+        locators = {}
+        for camera in new.cameras:
+            if _needs_other_locator(old_cameras.get(camera.id), camera, new.engine.threads != config.engine.threads):
+                own = ExitStack()
+                held.callback(own.close)
+                locators[camera.id] = (own.enter_context(locator_of(camera.locate, new.engine.threads)), own)
+        give_back_freed()
+        return Candidate(new, taken, locators, held.pop_all())
+
+
+def _loaded_beside(bundle: Bundle, new: DaemonConfig, added: list[CameraConfig]) -> Loaded:
+    refuse_no_room_beside(bundle, added, available_mib(), runtime_mib(bundle, new.engine))
+    return load(bundle, new.engine)
+
+
+def _step_back() -> None:
+    """Let every other thread go first: on Linux niceness is of a thread."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def _needs_other_locator(old: CameraConfig | None, new: CameraConfig, other_threads: bool) -> bool:
+    return old is None or old.locate != new.locate or (other_threads and isinstance(new.locate, Detector))

@@ -1,0 +1,250 @@
+"""SIGHUP: the configuration is read again, and takes over between two frames, all of it or nothing.
+
+    asked ──> a thread: read, check, memory, load, golden ──> between two frames: settle, swap ──> a thread: let go
+              (the loop decides on meanwhile)                 (nothing here can fail)              of the old ones
+
+- What was begun is finished with the old bundle; the next frame is the new one's, and the next `seq` the next.
+- Cameras that did not change do not notice. One that did goes on under its numbers, in a new opening.
+- Where anything is wrong everything goes on as it was, and log, heartbeat and an event say what.
+- A recording ends, complete: what comes next could not be replayed with the bundle and the cameras that it names.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import structs
+
+from edge.assembly import Loaded
+from edge.capture import open_camera
+from edge.capture.camera import Camera
+from edge.config import CameraConfig, DaemonConfig
+from edge.config.changes import changed_keys
+from edge.daemon import Daemon, Stream, stream_of
+from edge.errors import ShelfedgeError
+from edge.feedback.assembly import follow
+from edge.feedback.audit import Auditor
+from edge.feedback.state import Finding
+from edge.health import Health
+from edge.heap import give_back_freed
+from edge.life.candidate import Candidate, candidate_from_config
+from edge.life.notify import Notifier
+from edge.life.selftest import SelfTest
+from edge.life.together import all_at_once
+from edge.outgoing import Feedback, Outgoing
+
+__all__ = ["Reload", "Running", "still_loading"]
+
+JOIN_S = 0.5  # what an end waits for a bundle that is being loaded
+LOADING = "reload"  # the thread
+
+log = logging.getLogger("edge.life")
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """What a change touches. `cameras` is the list that the metrics read, changed in place."""
+
+    path: Path
+    config: DaemonConfig
+    loaded: Loaded
+    cameras: list[Camera]
+    outgoing: Outgoing
+    health: Health
+    self_test: SelfTest
+    notifier: Notifier
+    epoch: str
+    feedback: Feedback | None = None
+
+
+class _Loading(threading.Thread):
+    """Makes a candidate, and keeps it or what was wrong."""
+
+    def __init__(self, running: Running, begun_ns: int) -> None:
+        super().__init__(name=LOADING, daemon=True)
+        self._given = running.path, running.config, running.loaded
+        self.begun_ns = begun_ns
+        self.candidate: Candidate | None = None
+        self.error = "ended without a word; a bug"
+
+    def run(self) -> None:
+        try:
+            self.candidate = candidate_from_config(*self._given)
+        except ShelfedgeError as error:
+            self.error = str(error)
+        except Exception as error:  # a bug must not end what decides well
+            log.exception("reading the configuration again failed; a bug")
+            self.error = f"internal error: {type(error).__name__}: {error}; please report it"
+
+
+class _LettingGo(threading.Thread):
+    """Waits for the sources that were left, closes what was taken over from, and gives its memory back."""
+
+    def __init__(self) -> None:
+        super().__init__(name="letting go", daemon=True)
+        self.parts: list[Callable[[], None]] = []
+        self.closers: list[Callable[[], None]] = []
+
+    def run(self) -> None:
+        all_at_once(self.parts)
+        while self.closers:
+            self.closers.pop()()
+        give_back_freed()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Taken:
+    """A candidate that decides already: who goes, the cameras to be opened when they are gone, and what to tell."""
+
+    letting_go: _LettingGo
+    changed: Sequence[tuple[Stream, CameraConfig]]
+    changes: Sequence[str]
+    evidence: dict[str, float | str]
+
+
+class Reload:
+    """A duty of the loop, inside `with`: sees that `asked` was set, and leaves everything closed that it opened."""
+
+    def __init__(self, running: Running, asked: threading.Event) -> None:
+        self._running = running
+        self._asked = asked
+        self._loading: _Loading | None = None
+        self._taken: _Taken | None = None
+        self._retired: dict[str, Stream] = {}  # cameras that were taken out: their numbers are never used again
+
+    def __enter__(self) -> Reload:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Drop what is being loaded: a thread that takes longer ends with the process."""
+        if self._loading is not None:
+            self._loading.join(JOIN_S)
+            if self._loading.candidate is not None:
+                self._loading.candidate.held.close()
+        if self._taken is not None:
+            self._taken.letting_go.join(JOIN_S)
+
+    def turn(self, daemon: Daemon, now_ns: int) -> None:
+        """Go on by one step where one is due."""
+        if self._taken is not None:
+            if not self._taken.letting_go.is_alive():
+                taken, self._taken = self._taken, None
+                self._complete(taken)
+        elif self._loading is not None:
+            if not self._loading.is_alive():
+                loading, self._loading = self._loading, None
+                if loading.candidate is None:
+                    self._refuse(loading.error)
+                else:
+                    self._taken = self._take(daemon, loading.candidate, (now_ns - loading.begun_ns) / 1e9)
+        elif self._asked.is_set():
+            self._asked.clear()
+            self._running.notifier.reloading()
+            log.info("%s: read again", self._running.path)
+            self._loading = _Loading(self._running, now_ns)
+            self._loading.start()
+
+    def _refuse(self, why: str) -> None:
+        log.error("reload failed, everything goes on as it was: %s", why)
+        self._running.outgoing.event(Finding(event="reload_failed", summary=f"reload failed: {why}", evidence={}))
+        self._end(f"failed: {why}")
+
+    def _complete(self, taken: _Taken) -> None:
+        """Open the cameras that changed: their sources are free."""
+        for stream, camera in taken.changed:
+            stream.change(camera)
+        outcome = f"done: {', '.join(taken.changes) or 'nothing changed'}"
+        log.info("reload %s", outcome)
+        if taken.changes:
+            summary = f"reload {outcome}"
+            self._running.outgoing.event(Finding(event="reloaded", summary=summary, evidence=taken.evidence))
+        self._end(outcome)
+
+    def _end(self, outcome: str) -> None:
+        self._running.health.reload = outcome
+        self._running.notifier.ready(f"reload {outcome}")
+
+    def _take(self, daemon: Daemon, candidate: Candidate, loading_s: float) -> _Taken:
+        """Let a candidate take over: everything that could fail is done."""
+        candidate.held.pop_all()  # what it opened belongs to the running daemon now
+        running = self._running
+        keys, before = changed_keys(running.config, candidate.config), running.loaded.bundle.id
+        changes = [] if candidate.loaded is None else [f"bundle {before} -> {candidate.loaded.bundle.id}"]
+        changes += [key for key in keys if key != "bundle"]
+        daemon.settle()
+        if candidate.loaded is not None or "cameras" in keys:
+            running.outgoing.end_recording(f"reload, {', '.join(changes)}")
+        letting_go = _LettingGo()
+        changed = self._take_cameras(daemon, candidate, letting_go)
+        self._take_loaded(daemon, candidate, letting_go)
+        running.config = candidate.config
+        letting_go.start()
+        return _Taken(letting_go, changed, changes, {"bundle_before": before, "loading_s": round(loading_s, 3)})
+
+    def _take_loaded(self, daemon: Daemon, candidate: Candidate, letting_go: _LettingGo) -> None:
+        """Let bundle, engine and rules take over."""
+        running, config, old = self._running, candidate.config, self._running.loaded
+        new = running.loaded = candidate.loaded or old
+        if running.feedback is not None and config.feedback is not None:
+            clerk = running.feedback.clerk
+            running.feedback = Feedback(Auditor(running.epoch, config.feedback.audit_share), clerk)
+            if new is not old or config.feedback != running.config.feedback:
+                follow(clerk, config.feedback, new.bundle)
+        if new is not old:
+            daemon.take_engine(new.pipeline)
+            running.health.bundle_id, running.health.degraded = new.bundle.id, new.engine.degraded
+            letting_go.closers.append(old.held.close)
+        if new is not old or config.self_test != running.config.self_test:
+            running.self_test.follow(config.self_test, new.bundle, new.engine)
+        running.outgoing.follow(new.bundle, running.feedback)
+
+    def _take_cameras(
+        self, daemon: Daemon, candidate: Candidate, letting_go: _LettingGo
+    ) -> list[tuple[Stream, CameraConfig]]:
+        """Let cameras and what finds regions in them take over; return those to be opened when their source is free."""
+        old = {camera.id: camera for camera in self._running.config.cameras}
+        there = {stream.camera.camera_id: stream for stream in daemon.streams}
+        streams, changed = [], []
+        for number, camera in enumerate(candidate.config.cameras):
+            stream = there.pop(camera.id, None) or self._returned(camera.id)
+            if stream is None:
+                locator, held = candidate.locators[camera.id]
+                opened = open_camera(camera).__enter__()
+                stream = stream_of(camera, opened, (locator, held), number)
+            else:
+                if camera.id in candidate.locators:
+                    letting_go.closers.append(stream.held.close)
+                    stream.locator, stream.held = candidate.locators[camera.id]
+                stream.follow(camera)
+                if not _same_pictures(old.get(camera.id), camera):
+                    letting_go.parts.append(stream.part())
+                    changed.append((stream, camera))
+            streams.append(stream)
+        for camera_id, stream in there.items():
+            self._retired[camera_id] = stream
+            letting_go.parts.append(stream.part())
+            letting_go.closers.append(stream.held.close)
+        daemon.take_streams(streams)
+        self._running.cameras[:] = [stream.camera for stream in streams]
+        return changed
+
+    def _returned(self, camera_id: str) -> Stream | None:
+        """Return the stream of a camera that was there before: it goes on counting, and remembers nothing it saw."""
+        stream = self._retired.pop(camera_id, None)
+        if stream is not None:
+            stream.tracker.forget()
+        return stream
+
+
+def still_loading() -> bool:
+    """Tell whether a bundle is being loaded that nobody waits for any more."""
+    return any(thread.name == LOADING for thread in threading.enumerate())
+
+
+def _same_pictures(old: CameraConfig | None, new: CameraConfig) -> bool:
+    """Tell whether a camera may go on as it is: only what is done with its frames may differ."""
+    return old is not None and structs.replace(old, locate=new.locate, looks=new.looks, priority=new.priority) == new
