@@ -139,12 +139,17 @@ class CameraHealth(_Message, frozen=True):
 
 
 class OutboxHealth(_Message, frozen=True):
-    """The durable stream: what waits on the disk, and what arrived and what was lost (by route) since the start."""
+    """The durable stream: what waits on the disk, and what arrived and what was lost (by route) since the start.
+
+    `oldest_s` is the age of the oldest decision that waits, 0 where none does; `refusing`: the disk takes nothing.
+    """
 
     waiting: int
     waiting_bytes: int
     delivered: int
     lost: dict[str, int]
+    oldest_s: float = 0.0
+    refusing: bool = False
 
 
 class Share(_Message, frozen=True):
@@ -195,7 +200,7 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     """The heartbeat. `routes` counts decisions since the start; latencies are of the last 1,000 decisions.
 
     `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `outbox` and
-    `feedback` are there where they are configured.
+    `feedback` are there where they are configured. `stages_p99_ms`: by stage (`edge.stages`), of its last 256 samples.
     """
 
     schema: int
@@ -215,6 +220,7 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     degraded: str = ""
     outbox: OutboxHealth | None = None
     feedback: FeedbackHealth | None = None
+    stages_p99_ms: dict[str, float] = {}
 
 
 class LowAccuracy(_Message, frozen=True):

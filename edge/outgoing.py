@@ -64,6 +64,11 @@ class Outgoing:
         self._recorder = recorder
 
     @property
+    def health(self) -> Health:
+        """What is counted."""
+        return self._health
+
+    @property
     def records(self) -> bool:
         """Whether frames are being recorded."""
         return self._recorder is not None

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -20,13 +20,15 @@ from edge.capture import open_camera
 from edge.capture.address import parse_source
 from edge.capture.backoff import Backoff
 from edge.capture.camera import Camera
+from edge.class_counts import ClassCounts
 from edge.cli.desk import warn_degraded
 from edge.command import Parser, run, whole_number
 from edge.config import DaemonConfig, FeedbackConfig, OutboxConfig, load_daemon_config
 from edge.daemon import Daemon, Stream
 from edge.feedback.assembly import clerk_of
 from edge.feedback.audit import Auditor
-from edge.footprint import available_mib, refuse_too_large
+from edge.feedback.tally import Checked
+from edge.footprint import available_mib, needed_mib, refuse_too_large
 from edge.health import Health, resident_mib
 from edge.heap import give_back_freed
 from edge.metrics import MetricsServer
@@ -93,22 +95,25 @@ def _run(
 ) -> None:
     stop, await_subscribers = start
     publisher = stack.enter_context(ZmqPublisher(config.publish.decisions, config.publish.high_water_mark))
-    health = Health(started_ns=time.monotonic_ns())
+    health = Health(started_ns=time.monotonic_ns(), bundle_id=bundle.id)
+    health.planned_mib = needed_mib(bundle, config, runtime_mib(bundle, config.engine))
     courier = stack.enter_context(_courier(config.outbox)) if config.outbox else None
     health.outbox = courier.state if courier else None
     sources = [open_camera(camera) for camera in config.cameras]
     if config.metrics is not None:
-        stack.enter_context(MetricsServer(config.metrics.listen, health, sources, bundle.id))
+        health.classes = ClassCounts([info.sku for info in bundle.classes])
+        stack.enter_context(MetricsServer(config.metrics, health, sources, time.monotonic_ns))
     # Cameras open while the engine loads: each is a process of its own.
     for source in sources:
         stack.enter_context(source)
     engine = stack.enter_context(engine_of(bundle, config.engine))
     streams = _streams(config, sources, stack)
-    health.degraded = engine.degraded
+    health.engine_ready, health.degraded = True, engine.degraded
     if engine.degraded:
         log.warning("degraded, the engine's reference on the CPU decides: %s", engine.degraded)
     origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
-    feedback = stack.enter_context(_feedback(config.feedback, bundle, origin)) if config.feedback else None
+    clerk = _feedback(config.feedback, bundle, origin, health.checked) if config.feedback else None
+    feedback = stack.enter_context(clerk) if clerk else None
     health.feedback = feedback.clerk.state if feedback else None
     sender = Sender(publisher, config.publish.format, courier, feedback)
     outgoing = Outgoing(bundle, origin, health, sender, recorder)
@@ -145,8 +150,10 @@ def _courier(config: OutboxConfig) -> Iterator[Courier]:
 
 
 @contextmanager
-def _feedback(config: FeedbackConfig, bundle: Bundle, origin: messages.Origin) -> Iterator[Feedback]:
-    with clerk_of(config, bundle, origin.device_id, time.monotonic_ns) as clerk:
+def _feedback(
+    config: FeedbackConfig, bundle: Bundle, origin: messages.Origin, on_checked: Callable[[Checked], None]
+) -> Iterator[Feedback]:
+    with clerk_of(config, bundle, origin.device_id, time.monotonic_ns, on_checked) as clerk:
         yield Feedback(Auditor(origin.epoch, config.audit_share), clerk)
 
 

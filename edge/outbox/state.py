@@ -14,9 +14,14 @@ __all__ = ["OutboxState"]
 class OutboxState:
     """What waits on the disk (rows, and bytes of payload), what was acknowledged, what was lost by route; since the
     start, except what waits.
+
+    `oldest_s` is the age of the oldest decision that waits, 0 where none does; `refusing`: the disk takes nothing, or
+    nobody commits any more.
     """
 
     waiting: int
     waiting_bytes: int
     delivered: int
     lost: Mapping[Route, int]
+    oldest_s: float = 0.0
+    refusing: bool = False
