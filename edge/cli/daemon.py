@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import edge.one_thread  # noqa: F401  # before anything that imports NumPy
-from edge import messages
+from edge import logs, messages
 from edge.assembly import engine_of, locator_of, runtime_mib
 from edge.bundle import Bundle, read_bundle
 from edge.capture import open_camera
@@ -67,8 +66,8 @@ def _daemon(argv: Sequence[str]) -> int:
         help="begin when N subscriptions have come (at most 30 s)",
     )
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     config = load_daemon_config(arguments.config, parse_source)
+    logs.set_up(config.log.format)
     bundle = read_bundle(Path(config.bundle))
     refuse_too_large(bundle, config, available_mib(), resident_mib(), runtime_mib(bundle, config.engine))
     if arguments.check:

@@ -6,6 +6,7 @@ killed, is known by `(device_id, epoch, seq)` and written once.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections import defaultdict
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import zmq
 
+from edge import logs
 from edge.address import is_local
 from edge.collect.archive import Added, Archive
 from edge.command import Parser, run
@@ -29,6 +31,8 @@ TICK_MS = 200
 BATCH = 1_000  # decisions in one commit
 MAX_MESSAGE_BYTES = 1 << 20
 
+log = logging.getLogger("edge.collect")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `edge-collect`."""
@@ -42,7 +46,9 @@ def _collect(argv: Sequence[str]) -> int:
         "--listen", default="tcp://127.0.0.1:5560", help="where outboxes deliver (default: %(default)s)"
     )
     parser.add_argument("--insecure", action="store_true", help="listen beyond this machine, unencrypted and unchecked")
+    parser.add_argument("--log-format", choices=logs.FORMS, default="text", help="of what is said on standard error")
     arguments = parser.parse_args(argv)
+    logs.set_up(arguments.log_format)
     if not arguments.insecure and not is_local(arguments.listen):
         found = "reaches beyond this machine, and what comes there is neither encrypted nor checked"
         raise InputError(f"--listen {arguments.listen}: {found}; listen on 127.0.0.1, or add --insecure")
@@ -82,8 +88,9 @@ def _serve(socket: zmq.Socket[bytes], archive: Archive, stop: threading.Event) -
             try:
                 row, payload = frames
                 rows[sender].append(row_of(row))
-            except (ValueError, InputError):
+            except (ValueError, InputError) as error:
                 added += Added(rejected=1)  # no outbox speaks like this, and nobody waits for an answer
+                log.warning("a message of %d frames was rejected: %s", len(frames), error)
             else:
                 payloads.append(payload)
         if payloads:

@@ -4,6 +4,7 @@ from edge.config.cameras import LOOKS, CameraConfig, Detector, FullFrame, Locate
 from edge.config.daemon import DaemonConfig, json_schema, load_daemon_config
 from edge.config.engine import MAX_THREADS, EngineConfig
 from edge.config.feedback import AcceptErrorRule, AccuracyRule, FeedbackConfig, UnknownRateRule
+from edge.config.log import LogConfig
 from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "FeedbackConfig",
     "FullFrame",
     "Locate",
+    "LogConfig",
     "MetricsConfig",
     "Motion",
     "OutboxConfig",

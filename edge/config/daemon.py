@@ -19,6 +19,7 @@ from edge.config.base import Config, Identifier
 from edge.config.cameras import CameraConfig, Locate, Motion, Slots
 from edge.config.engine import EngineConfig
 from edge.config.feedback import FeedbackConfig
+from edge.config.log import LogConfig
 from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
 from edge.errors import InputError
 
@@ -38,6 +39,7 @@ class DaemonConfig(Config, frozen=True):
     feedback: FeedbackConfig | None = None
     metrics: MetricsConfig | None = None
     engine: EngineConfig = EngineConfig()
+    log: LogConfig = LogConfig()
 
 
 class Understood(Protocol):
