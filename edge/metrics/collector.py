@@ -60,8 +60,9 @@ class HealthCollector(Collector):
         ready = float(not unready(health, self._cameras, now_ns))
         yield GaugeMetricFamily("edge_ready", "1 while /readyz says so", ready)
         yield GaugeMetricFamily("edge_uptime_seconds", "Since the start", (now_ns - health.started_ns) / 1e9)
-        turn_age_s = (now_ns - (health.turn_ns or health.started_ns)) / 1e9
-        yield GaugeMetricFamily("edge_loop_turn_age_seconds", "Since the loop last began a turn", turn_age_s)
+        if health.turn_ns is not None:
+            turn_age_s = (now_ns - health.turn_ns) / 1e9
+            yield GaugeMetricFamily("edge_loop_turn_age_seconds", "Since the loop last began a turn", turn_age_s)
         dropped = CounterMetricFamily("edge_messages_dropped", "Messages or recordings dropped", labels=["kind"])
         dropped.add_metric(["publish"], health.publish_dropped)
         dropped.add_metric(["record"], health.record_dropped)
