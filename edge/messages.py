@@ -28,6 +28,7 @@ __all__ = [
     "HealthMessage",
     "LowAccuracy",
     "Origin",
+    "OutboxHealth",
     "Region",
     "Share",
     "decode",
