@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from edge.errors import ShelfedgeError
+from edge.logs import writes_to_journal
 
 __all__ = ["Parser", "run", "whole_number"]
 
@@ -131,7 +132,8 @@ def _mute_stdout() -> None:
 
 def _say(prog: str, message: str) -> None:
     one_line = " ".join(message.split())
-    print(f"{prog}: error: {one_line}", file=sys.stderr)
+    front = "<3>" if writes_to_journal(sys.stderr, os.environ) else ""
+    print(f"{front}{prog}: error: {one_line}", file=sys.stderr)
 
 
 def _place(error: BaseException) -> str:

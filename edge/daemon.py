@@ -33,6 +33,7 @@ from edge.outgoing import Outgoing
 from edge.pipeline import Batch, Pipeline
 from edge.ports import Locator
 from edge.preprocess import cut
+from edge.stages import Stage, Stopwatch
 from edge.track import Tracker
 from edge.types import EngineRows, Frame, Image, Region
 
@@ -137,6 +138,7 @@ class Daemon:
         self._streams = {stream.camera: stream for stream in streams}
         self._pipeline = pipeline
         self._outgoing = outgoing
+        self._stages = outgoing.health.stages
         self._clock_ns = clock_ns
         self._duties = duties
         self._in_flight: deque[_InFlight] = deque()
@@ -152,6 +154,7 @@ class Daemon:
         """
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine") as executor:
             while not stop.is_set() and not all(stream.ended for stream in self._streams.values()):
+                self._outgoing.health.turn_ns = self._clock_ns()
                 open_cameras = [c for c, s in self._streams.items() if not s.ended and c.state != CameraState.SHED]
                 ready = wait_any(open_cameras, 0 if self._in_flight else TICK_MS)
                 for camera in ready:
@@ -202,18 +205,23 @@ class Daemon:
 
     def _begin(self, stream: Stream, frame: Frame, executor: Executor) -> None:
         """Locate, fit and hand to the engine."""
-        strict, measures = self._outgoing.is_strict, self.measures
+        watch = Stopwatch(self._stages, self._clock_ns, frame.captured_ns)
+        watch.lap(Stage.CAPTURE)
+        strict, measures = self._outgoing.health.is_strict, self.measures
         if stream.camera.is_live:
             age = (self._clock_ns() - frame.captured_ns) / (stream.max_age_ms * 1e6)
             self._queue = age if self._queue is None else min(age, self._queue)
         regions = stream.gate.open_for(frame.image, stream.locator.locate(frame), measures.still_every)
+        watch.lap(Stage.LOCATE)
         place, first = (stream.tracker, stream.tracker.next_frame()), 0
         for batch in self._pipeline.prepare([cut(frame.image, region) for region in regions], measures.batch):
+            watch.lap(Stage.PREPARE)
             own = regions[first : first + len(batch.crops)]
             first += len(own)
             rows = self._embed(batch, stream, executor)
             self._in_flight.append(_InFlight(replace(frame, image=NO_IMAGE), place, own, strict, batch, rows))
             self._finish(len(self._in_flight) - IN_FLIGHT)
+            watch.skip()
         if self._outgoing.records:  # a picture takes long to write: what is decided goes out first
             self._finish(len(self._in_flight))
         self._outgoing.frame(frame, strict, measures.still_every)
@@ -225,21 +233,30 @@ class Daemon:
         A file always has work beside it: its next frame is wanted at once.
         """
         if self._in_flight or not stream.camera.is_live or stream.camera.ready():
-            return executor.submit(self._pipeline.embed, batch)
+            return executor.submit(self._timed_embed, batch)
         done: Future[EngineRows] = Future()
-        done.set_result(self._pipeline.embed(batch))
+        done.set_result(self._timed_embed(batch))
         return done
+
+    def _timed_embed(self, batch: Batch) -> EngineRows:
+        watch = Stopwatch(self._stages, self._clock_ns)
+        rows = self._pipeline.embed(batch)
+        watch.lap(Stage.ENGINE)
+        return rows
 
     def _finish(self, count: int) -> None:
         """Wait for the oldest `count` batches, judge and publish them; a failure of the engine is raised here."""
         for _ in range(min(count, len(self._in_flight))):
             done = self._in_flight.popleft()
             rows, (tracker, number) = done.rows.result(), done.place
+            watch = Stopwatch(self._stages, self._clock_ns)
             decisions = self._pipeline.judge(done.batch, rows, done.strict)
             tracks = tracker.follow(number, done.regions, rows, done.frame.opening)
+            watch.lap(Stage.JUDGE)
             for region, track, decision in zip(done.regions, tracks, decisions, strict=True):
                 agreed = track.agree(decision)
                 self._outgoing.decision(done.frame, (region, track), agreed, done.strict, self._clock_ns())
+            watch.lap(Stage.PUBLISH)
 
     def _read(self, stream: Stream) -> Frame | None:
         camera = stream.camera

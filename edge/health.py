@@ -11,16 +11,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge import messages
+from edge.class_counts import ClassCounts
 from edge.degrade.ladder import Turn, name_of
 from edge.feedback.state import FeedbackState
+from edge.feedback.tally import Checked
 from edge.outbox.state import KINDS, OutboxState
 from edge.ports import FrameSource
+from edge.stages import Stages
 from edge.types import Decision, Route
 
-__all__ = ["LATENCY_BUCKETS_MS", "Health", "percentile"]
+__all__ = ["LATENCY_BUCKETS_MS", "STALLED_NS", "Health", "percentile"]
 
 WINDOW = 1000  # decisions that the latency percentiles look back on
 RATE_WINDOW_NS = 10_000_000_000  # the rate is that of the last ten seconds
+STALLED_NS = 10_000_000_000  # without a turn of the loop; it turns every 100 ms, an engine may take its time
 LATENCY_BUCKETS_MS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 
@@ -30,11 +34,18 @@ class Health:
 
     `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `turn` is where the
     ladder stands. `outbox` and `feedback` ask these. None where there is none. `reload`, `self_test`: see
-    `edge.messages.HealthMessage`.
+    `edge.messages.HealthMessage`. `engine_ready`: it gave the bundle's golden rows. `turn_ns` is when the loop last
+    began a turn, None before the first. `planned_mib` is what the daemon will take in the end (`edge.footprint`), 0
+    where the bundle does not say. `classes` counts by product where somebody may ask.
     """
 
     started_ns: int
     bundle_id: str = ""
+    planned_mib: float = 0.0
+    engine_ready: bool = False
+    turn_ns: int | None = None
+    classes: ClassCounts | None = None
+    stages: Stages = field(default_factory=Stages)
     degraded: str = ""
     turn: Turn | None = None
     outbox: Callable[[], OutboxState] | None = None
@@ -57,6 +68,8 @@ class Health:
         self.decisions += 1
         self.routes[decision.route.value] += 1
         self.tiers[decision.route.value, tier] += 1
+        if self.classes is not None:
+            self.classes.decided(decision.sku, decision.route)
         self.latency_sum_ms += latency_ms
         self.latency_buckets[sum(latency_ms > bound for bound in LATENCY_BUCKETS_MS)] += 1
         self._latencies_ms.append(latency_ms)
@@ -66,6 +79,19 @@ class Health:
     def is_strict(self) -> bool:
         """Whether the device is degraded, by its engine or by the ladder, and accepts at the stricter cut points."""
         return bool(self.degraded) or (self.turn is not None and self.turn.step > 0)
+
+    def checked(self, one: Checked) -> None:
+        """Count the truth about a thing by product; told by the clerk of feedback, in its thread."""
+        if self.classes is None or (one.accepted and not one.audited):  # no fair sample: see `edge.feedback.tally`
+            return
+        if one.accepted:
+            self.classes.checked(one.sku, "charged", one.right)
+        else:
+            self.classes.checked(one.truth, "asked", one.right)
+
+    def is_stalled(self, now_ns: int) -> bool:
+        """Whether the loop has begun and made no turn for STALLED_NS: what a watchdog asks."""
+        return self.turn_ns is not None and now_ns - self.turn_ns > STALLED_NS
 
     def rate_per_s(self, now_ns: int) -> float:
         """Return the decisions per second over the last ten seconds, or over the last 1,000 if they are fewer."""
@@ -112,6 +138,7 @@ class Health:
             feedback=self._feedback(),
             reload=self.reload,
             self_test=self.self_test,
+            stages_p99_ms=self.stages.p99_ms(),
         )
 
     def _ladder(self) -> messages.LadderHealth | None:
@@ -128,7 +155,12 @@ class Health:
         state = self.outbox()
         lost = {name: state.lost.get(kind, 0) for name, kind in KINDS.items()}
         return messages.OutboxHealth(
-            waiting=state.waiting, waiting_bytes=state.waiting_bytes, delivered=state.delivered, lost=lost
+            waiting=state.waiting,
+            waiting_bytes=state.waiting_bytes,
+            delivered=state.delivered,
+            lost=lost,
+            oldest_s=state.oldest_s,
+            refusing=state.refusing,
         )
 
     def _feedback(self) -> messages.FeedbackHealth | None:

@@ -29,6 +29,7 @@ __all__ = [
     "LadderHealth",
     "LowAccuracy",
     "Origin",
+    "OutboxHealth",
     "Region",
     "SelfTestHealth",
     "Share",
@@ -151,12 +152,17 @@ class LadderHealth(_Message, frozen=True):
 
 
 class OutboxHealth(_Message, frozen=True):
-    """The durable stream: what waits on the disk; since the start what arrived, and what was lost by kind."""
+    """The durable stream: what waits on the disk; since the start what arrived, and what was lost by kind.
+
+    `oldest_s` is the age of the oldest message that waits, 0 where none does; `refusing`: the disk takes nothing.
+    """
 
     waiting: int
     waiting_bytes: int
     delivered: int
     lost: dict[str, int]
+    oldest_s: float = 0.0
+    refusing: bool = False
 
 
 class SelfTestHealth(_Message, frozen=True):
@@ -215,7 +221,8 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
 
     `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `ladder`, `outbox` and
     `feedback` are there where they are configured. `reload` says how reading the configuration again ended the last
-    time, empty before the first; `self_test` is there after the first one.
+    time, empty before the first; `self_test` is there after the first one. `stages_p99_ms`: by stage (`edge.stages`),
+    of its last 256 samples.
     """
 
     schema: int
@@ -238,6 +245,7 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     feedback: FeedbackHealth | None = None
     reload: str = ""
     self_test: SelfTestHealth | None = None
+    stages_p99_ms: dict[str, float] = {}
 
 
 class LowAccuracy(_Message, frozen=True):

@@ -90,14 +90,14 @@ class Outgoing:
         self._tell()
 
     @property
+    def health(self) -> Health:
+        """What is counted."""
+        return self._health
+
+    @property
     def records(self) -> bool:
         """Whether frames are being recorded."""
         return self._recorder is not None
-
-    @property
-    def is_strict(self) -> bool:
-        """Whether only the stricter cut points accept now."""
-        return self._health.is_strict
 
     def frame(self, frame: Frame, strict: bool, still_every: int) -> None:
         """Count a frame and record it, with how it was decided on."""

@@ -65,6 +65,11 @@ class FrameSource(_Resource):
         """How many frames were never handed out, for whatever reason."""
         return sum(self.drops.values())
 
+    @property
+    def pid(self) -> int | None:
+        """The process that captures, where it is one of its own and runs."""
+        return None
+
     def read(self, timeout_ms: int) -> Frame | None:
         """Return the next frame, or None when none came within `timeout_ms`.
 

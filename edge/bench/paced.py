@@ -100,8 +100,8 @@ class Paced:
         return (last.number - first.number) / (span_ns / 1e9) if span_ns > 0 else 0.0
 
 
-def run_paced(parts: Parts, images: Sequence[Image], pace: Pace) -> Paced:
-    """Run the daemon's loop on `images` in turn.
+def run_paced(parts: Parts, images: Sequence[Image], pace: Pace, health: Health | None = None) -> Paced:
+    """Run the daemon's loop on `images` in turn; `health` counts, where somebody wants to look at it meanwhile.
 
     Raises InputError when no frame had a decision: there is no latency then.
     """
@@ -114,7 +114,8 @@ def run_paced(parts: Parts, images: Sequence[Image], pace: Pace) -> Paced:
             publisher = _TimedPublisher(inner)
             origin = messages.Origin("edge-bench", "bench", parts.bundle.id)
             sender = Sender(publisher, parts.publish.format)
-            outgoing = Outgoing(parts.bundle, origin, Health(started_ns=time.monotonic_ns()), sender, None)
+            counting = health or Health(started_ns=time.monotonic_ns())
+            outgoing = Outgoing(parts.bundle, origin, counting, sender, None)
             with _Source(images, pace) as source:
                 stream = Stream(source, parts.locator, Tracker(LOOKS), StillGate(LOOKS), Backoff(seed=0))
                 pipeline = Pipeline(parts.bundle, engine)

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.capture import open_camera
 from edge.capture.address import parse_source
-from edge.config import CameraConfig, DaemonConfig, MetricsConfig
+from edge.config import CameraConfig, DaemonConfig
 from edge.errors import ConfigError, InputError
 from edge.types import Image
 
@@ -34,7 +34,7 @@ def measurable(config: DaemonConfig, endpoint: str) -> DaemonConfig:
         config,
         cameras=cameras,
         publish=msgspec.structs.replace(config.publish, decisions=endpoint),
-        metrics=None if config.metrics is None else MetricsConfig(listen="127.0.0.1:0"),
+        metrics=config.metrics and msgspec.structs.replace(config.metrics, listen="127.0.0.1:0"),
     )
 
 

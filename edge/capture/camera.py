@@ -47,11 +47,6 @@ class Camera(FrameSource):
         `read` does the same when it returns None.
         """
 
-    @property
-    def pid(self) -> int | None:
-        """The process that captures, None where there is none."""
-        return None
-
     def shed(self) -> None:
         """Close the source until `reopen`; harmless for one that does not know how."""
 

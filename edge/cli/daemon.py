@@ -6,23 +6,23 @@ import logging
 import os
 import secrets
 import signal
-import sys
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import edge.one_thread  # noqa: F401  # before anything that imports NumPy
-from edge import messages
+from edge import logs, messages
 from edge.assembly import engine_of, load, locator_of, runtime_mib
 from edge.bundle import Bundle, read_bundle
 from edge.capture import open_camera
 from edge.capture.address import parse_source
 from edge.capture.camera import Camera
+from edge.class_counts import ClassCounts
 from edge.cli.desk import warn_degraded
 from edge.command import Parser, run, whole_number
 from edge.config import DaemonConfig, FeedbackConfig, OutboxConfig, load_daemon_config
@@ -30,7 +30,8 @@ from edge.daemon import Daemon, Duty, Stream, stream_of
 from edge.degrade.assembly import watch_of
 from edge.feedback.assembly import clerk_of
 from edge.feedback.audit import Auditor
-from edge.footprint import available_mib, refuse_too_large
+from edge.feedback.tally import Checked
+from edge.footprint import available_mib, needed_mib, refuse_too_large
 from edge.health import Health, resident_mib
 from edge.heap import give_back_freed
 from edge.life.notify import Notifier
@@ -74,7 +75,6 @@ def _daemon(argv: Sequence[str]) -> int:
         help="begin when N subscriptions have come (at most 30 s)",
     )
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     if arguments.check:
         return _check(arguments.config)
     with _heeding_signals() as signals, ExitStack() as stack:
@@ -101,6 +101,7 @@ def _check(path: Path) -> int:
 
 def _read(path: Path) -> tuple[DaemonConfig, Bundle]:
     config = load_daemon_config(path, parse_source)
+    logs.set_up(config.log.format)
     bundle = read_bundle(real_path(Path(config.bundle)))  # a link may point elsewhere before the engine is loaded
     refuse_too_large(bundle, config, available_mib(), resident_mib(), runtime_mib(bundle, config.engine))
     return config, bundle
@@ -112,16 +113,18 @@ def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack
     recorder = stack.enter_context(Recorder(arguments.record, config, bundle.id)) if arguments.record else None
     publisher = stack.enter_context(ZmqPublisher(config.publish.decisions, config.publish.high_water_mark))
     health = Health(started_ns=time.monotonic_ns(), bundle_id=bundle.id)
+    health.planned_mib = needed_mib(bundle, config, runtime_mib(bundle, config.engine))
     courier = stack.enter_context(_courier(config.outbox)) if config.outbox else None
     health.outbox = courier.state if courier else None
     together = stack.enter_context(Together())
-    cameras = _opened_cameras(config, health, together)
+    cameras = _opened_cameras(config, bundle, health, together)
     loaded = load(bundle, config.engine)  # while the cameras open
-    health.degraded = loaded.engine.degraded
+    health.engine_ready, health.degraded = True, loaded.engine.degraded
     if health.degraded:
         log.warning("degraded, the engine's reference on the CPU decides: %s", health.degraded)
     origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
-    feedback = together.enter_context(_feedback(config.feedback, bundle, origin)) if config.feedback else None
+    clerk = _feedback(config.feedback, bundle, origin, health.checked) if config.feedback else None
+    feedback = together.enter_context(clerk) if clerk else None
     health.feedback = feedback.clerk.state if feedback else None
     sender = Sender(publisher, config.publish.format, courier, feedback)
     outgoing = Outgoing(bundle, origin, health, sender, recorder)
@@ -146,12 +149,13 @@ def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack
     return daemon
 
 
-def _opened_cameras(config: DaemonConfig, health: Health, together: Together) -> list[Camera]:
+def _opened_cameras(config: DaemonConfig, bundle: Bundle, health: Health, together: Together) -> list[Camera]:
     """Return the cameras, started: each is a process of its own. `together` closes those that are there at the end."""
     cameras = [open_camera(camera) for camera in config.cameras]
     together.callback(lambda: all_at_once([partial(camera.__exit__, None, None, None) for camera in cameras]))
     if config.metrics is not None:
-        together.enter_context(MetricsServer(config.metrics.listen, health, cameras))
+        health.classes = ClassCounts([info.sku for info in bundle.classes])
+        together.enter_context(MetricsServer(config.metrics, health, cameras, time.monotonic_ns))
     for camera in cameras:
         camera.__enter__()
     return cameras
@@ -185,8 +189,10 @@ def _courier(config: OutboxConfig) -> Iterator[Courier]:
 
 
 @contextmanager
-def _feedback(config: FeedbackConfig, bundle: Bundle, origin: messages.Origin) -> Iterator[Feedback]:
-    with clerk_of(config, bundle, origin.device_id, time.monotonic_ns) as clerk:
+def _feedback(
+    config: FeedbackConfig, bundle: Bundle, origin: messages.Origin, on_checked: Callable[[Checked], None]
+) -> Iterator[Feedback]:
+    with clerk_of(config, bundle, origin.device_id, time.monotonic_ns, on_checked) as clerk:
         yield Feedback(Auditor(origin.epoch, config.audit_share), clerk)
 
 

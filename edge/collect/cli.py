@@ -7,6 +7,7 @@ known, a decision by `(device_id, epoch, seq)` and an event by `event_id`, and w
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections import defaultdict
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import zmq
 
+from edge import logs
 from edge.address import is_local
 from edge.collect.archive import Added, Archive
 from edge.command import Parser, run
@@ -30,6 +32,8 @@ TICK_MS = 200
 BATCH = 1_000  # messages in one commit
 MAX_MESSAGE_BYTES = 1 << 20
 
+log = logging.getLogger("edge.collect")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `edge-collect`."""
@@ -43,7 +47,9 @@ def _collect(argv: Sequence[str]) -> int:
         "--listen", default="tcp://127.0.0.1:5560", help="where outboxes deliver (default: %(default)s)"
     )
     parser.add_argument("--insecure", action="store_true", help="listen beyond this machine, unencrypted and unchecked")
+    parser.add_argument("--log-format", choices=logs.FORMS, default="text", help="of what is said on standard error")
     arguments = parser.parse_args(argv)
+    logs.set_up(arguments.log_format)
     if not arguments.insecure and not is_local(arguments.listen):
         found = "reaches beyond this machine, and what comes there is neither encrypted nor checked"
         raise InputError(f"--listen {arguments.listen}: {found}; listen on 127.0.0.1, or add --insecure")
@@ -86,8 +92,9 @@ def _serve(socket: zmq.Socket[bytes], archive: Archive, stop: threading.Event) -
             try:
                 row, payload = frames
                 rows[sender].append(row_of(row))
-            except (ValueError, InputError):
+            except (ValueError, InputError) as error:
                 added += Added(rejected=1)  # no outbox speaks like this, and nobody waits for an answer
+                log.warning("a message of %d frames was rejected: %s", len(frames), error)
             else:
                 payloads.append(payload)
         if payloads:

@@ -20,6 +20,7 @@ from edge.config.cameras import CameraConfig, Locate, Motion, Slots
 from edge.config.degrade import DegradeConfig
 from edge.config.engine import EngineConfig, SelfTestConfig
 from edge.config.feedback import FeedbackConfig
+from edge.config.log import LogConfig
 from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
 from edge.errors import InputError
 
@@ -44,6 +45,7 @@ class DaemonConfig(Config, frozen=True):
     degrade: DegradeConfig | None = DegradeConfig()
     engine: EngineConfig = EngineConfig()
     self_test: SelfTestConfig | None = SelfTestConfig()
+    log: LogConfig = LogConfig()
 
 
 class Understood(Protocol):

@@ -39,6 +39,10 @@ class OutboxConfig(Config, frozen=True):
 
 
 class MetricsConfig(Config, frozen=True):
-    """Where Prometheus may scrape."""
+    """Where Prometheus may scrape: /metrics, /metrics/classes, /healthz and /readyz.
+
+    /metrics/classes shows the first `max_classes` products, in the order of the bundle, that something happened to.
+    """
 
     listen: Listen
+    max_classes: Annotated[int, Meta(ge=0, le=100_000)] = 20_000

@@ -28,10 +28,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["CLIMB_S", "STEPS", "Axis", "Ladder", "Marks", "Measures", "Turn", "measures_of", "name_of", "stress"]
+__all__ = [
+    "CLIMB_S",
+    "MOST_STRESS",
+    "STEPS",
+    "Axis",
+    "Ladder",
+    "Marks",
+    "Measures",
+    "Turn",
+    "measures_of",
+    "name_of",
+    "stress",
+]
 
 CLIMB_S = 5
 MOST_PATIENCE = 16
+MOST_STRESS = 10.0  # in either direction
 PATIENT_S = 1_800
 WORSENING = 0.25  # of stress, within WINDOW_S, by an axis that is not relaxed
 WINDOW_S = 60
@@ -111,8 +124,10 @@ def name_of(step: int) -> str:
 
 def stress(value: float, marks: Marks) -> float:
     """Return how bad a reading is: 0 at `low`, 1 at `high`, 2 at `critical`, straight lines between and beyond."""
-    first = (value - marks.low) / (marks.high - marks.low)
-    return first if first <= 1 else 1 + (value - marks.high) / (marks.critical - marks.high)
+    found = (value - marks.low) / (marks.high - marks.low)
+    if found > 1:
+        found = 1 + (value - marks.high) / (marks.critical - marks.high)
+    return min(max(found, -MOST_STRESS), MOST_STRESS)
 
 
 class Ladder:

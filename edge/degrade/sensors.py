@@ -1,10 +1,9 @@
 """What a device can tell about itself, read from Linux; what is not there is left out and never guessed.
 
 - memory: `MemAvailable` and `MemTotal` of /proc/meminfo; on a Jetson CPU and GPU share it.
-- own memory: proportional set size (PSS) of the daemon and its capture processes, /proc/PID/smaps_rollup, against the
-  limit of the configuration or else of the control group (`memory.max`, cgroup v2, or `memory.limit_in_bytes`, v1).
-- temperature: the hottest zone of /sys/class/thermal; zones that say nothing sensible are left out, as some of a Jetson
-  are that belong to parts which are off. tegrastats tells the same zones.
+- own memory: what the daemon and its capture processes take (`edge.machine`), against the limit of the configuration or
+  else of the control group (`memory.max`, cgroup v2, or `memory.limit_in_bytes`, v1).
+- temperature: the hottest zone (`edge.machine`); tegrastats tells the same ones.
 - power: the mode that `nvpmodel -q` names, asked every POWER_S; only where the configuration says which it should be.
 - disk: what is free to this user where decisions are kept.
 """
@@ -18,13 +17,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge.degrade.ladder import Axis
+from edge.machine import hottest_celsius, used_bytes
 
-__all__ = ["Sensors", "own_limit_mib", "pss_mib"]
+__all__ = ["Sensors", "own_limit_mib"]
 
 POWER_S = 60
 NVPMODEL_S = 5
 NO_LIMIT_MIB = 1 << 30  # version 1 of control groups writes a number of this kind where there is none
-SENSIBLE_C = (-40.0, 150.0)
+MIB = 1 << 20
 
 
 class Sensors:
@@ -50,7 +50,7 @@ class Sensors:
         found = {
             Axis.MEMORY: self._available(),
             Axis.OWN_MEMORY: self._own(),
-            Axis.TEMPERATURE: self._hottest_c(),
+            Axis.TEMPERATURE: hottest_celsius(self._root / "sys/class/thermal"),
             Axis.POWER: self._other_power_mode() if self._power_mode else None,
             Axis.DISK: self._free_mib(),
         }
@@ -67,17 +67,8 @@ class Sensors:
     def _own(self) -> float | None:
         if self._limit_mib is None:
             return None
-        taken = [pss_mib(pid, self._root) for pid in self._pids()]
-        return sum(taken) / self._limit_mib if taken else None
-
-    def _hottest_c(self) -> float | None:
-        found = []
-        for zone in (self._root / "sys/class/thermal").glob("thermal_zone*/temp"):
-            try:
-                found.append(int(zone.read_text(encoding="ascii")) / 1000)
-            except (OSError, ValueError):  # a zone of a part that is off refuses to be read
-                continue
-        return max((value for value in found if SENSIBLE_C[0] < value < SENSIBLE_C[1]), default=None)
+        used = used_bytes(self._pids(), self._root / "proc")
+        return used / MIB / self._limit_mib if used else None
 
     def _other_power_mode(self) -> float | None:
         asked_s, said = self._power
@@ -107,15 +98,6 @@ class Sensors:
                 continue
             found.append(status.f_bavail * status.f_frsize / (1 << 20))
         return min(found, default=None)
-
-
-def pss_mib(pid: int, root: Path = Path("/")) -> float:
-    """Return what a process takes, shared pages in equal parts; 0 for one that is gone or is not ours to ask."""
-    try:
-        lines = (root / f"proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-    except (OSError, ValueError, StopIteration):
-        return 0.0
 
 
 def own_limit_mib(root: Path = Path("/")) -> float | None:

@@ -13,6 +13,7 @@ from edge.feedback.clerk import Clerk, Parts
 from edge.feedback.judge import Catalogue, Judge
 from edge.feedback.ledger import Ledger
 from edge.feedback.store import Store
+from edge.feedback.tally import Checked
 
 __all__ = ["catalogue_of", "clerk_of", "follow"]
 
@@ -31,14 +32,21 @@ def catalogue_of(bundle: Bundle) -> Catalogue:
 
 
 @contextmanager
-def clerk_of(config: FeedbackConfig, bundle: Bundle, device_id: str, clock_ns: Callable[[], int]) -> Iterator[Clerk]:
-    """Yield a clerk at work; raises InputError and PublishError as its parts do."""
+def clerk_of(
+    config: FeedbackConfig,
+    bundle: Bundle,
+    device_id: str,
+    clock_ns: Callable[[], int],
+    on_checked: Callable[[Checked], None] | None = None,
+) -> Iterator[Clerk]:
+    """Yield a clerk at work; raises InputError and PublishError as its parts do. `on_checked`: see `Ledger`."""
     catalogue = catalogue_of(bundle)
     with Store(Path(config.path), config.max_decisions) as store:
         if store.put_aside is not None:
             log.error("feedback %s was damaged; it was put aside as %s and begins anew", config.path, store.put_aside)
         judge = Judge(config, catalogue)
         ledger = Ledger(store, judge, catalogue, device_id, config.window_verdicts)
+        ledger.on_checked = on_checked
         with Clerk(Parts(store, judge, ledger), config.listen, config.window_verdicts, clock_ns) as clerk:
             yield clerk
 

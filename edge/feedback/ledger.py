@@ -7,7 +7,7 @@ things that are on view at that moment are counted as new ones.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -32,7 +32,12 @@ class _OnView:
 
 
 class Ledger:
-    """Takes decisions and verdicts into an opened store. `window` is how many verdicts close one."""
+    """Takes decisions and verdicts into an opened store. `window` is how many verdicts close one.
+
+    `on_checked` is told, after the commit, of every thing whose truth came; a better truth later does not count again.
+    """
+
+    on_checked: Callable[[Checked], None] | None = None
 
     def __init__(self, store: Store, judge: Judge, catalogue: Catalogue, device_id: str, window: int) -> None:
         self._store = store
@@ -43,6 +48,7 @@ class Ledger:
         self._on_view: OrderedDict[tuple[str, str, int], _OnView] = OrderedDict()
         self._decided = 0
         self._leftover = True  # things in the store that are open and not on view
+        self._checked: list[Checked] = []  # in the transaction that is open
         self._kept: tuple[bytes | None, bytes | None] = (None, None)  # the state of the rules, as committed
         self.in_window = 0
         self.results = Counter(dict.fromkeys(RESULTS, 0))
@@ -77,6 +83,7 @@ class Ledger:
         """Commit all; return an answer to every verdict and what the rules found. Raises sqlite3.Error."""
         results: list[Answer] = []
         found: list[Finding] = []
+        self._checked = []
         try:
             with self._store.transaction():
                 for row in published:
@@ -95,6 +102,9 @@ class Ledger:
         self._kept = self._states()
         self.in_window = in_window
         self.results.update(answer.result for answer in results)
+        if self.on_checked is not None:
+            for one in self._checked:
+                self.on_checked(one)
         return results, told
 
     def finish(self) -> None:
@@ -172,6 +182,7 @@ class Ledger:
         self._store.set_truth(thing, verdict.true_sku, verdict.source, checked)
         if thing.truth is not None:
             return "replaced"
+        self._checked.append(checked)
         if thing.audited and thing.row > self._judge.watching.before:
             found += self._judge.audited(checked.right)
         return "taken"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from edge.assembly import Loaded
+from edge.assembly import Loaded, runtime_mib
 from edge.capture import open_camera
 from edge.capture.camera import Camera
 from edge.config import CameraConfig, DaemonConfig
@@ -29,6 +29,7 @@ from edge.errors import ShelfedgeError
 from edge.feedback.assembly import follow
 from edge.feedback.audit import Auditor
 from edge.feedback.state import Finding
+from edge.footprint import needed_mib
 from edge.health import Health
 from edge.heap import give_back_freed
 from edge.life.candidate import Candidate, candidate_from_config
@@ -196,7 +197,11 @@ class Reload:
                 follow(clerk, config.feedback, new.bundle)
         if new is not old:
             daemon.take_engine(new.pipeline)
-            running.health.bundle_id, running.health.degraded = new.bundle.id, new.engine.degraded
+            health = running.health
+            health.bundle_id, health.degraded = new.bundle.id, new.engine.degraded
+            health.planned_mib = needed_mib(new.bundle, config, runtime_mib(new.bundle, config.engine))
+            if health.classes is not None:
+                health.classes = health.classes.carried_to([info.sku for info in new.bundle.classes])
             letting_go.closers.append(old.held.close)
         if new is not old or config.self_test != running.config.self_test:
             running.self_test.follow(config.self_test, new.bundle, new.engine)

@@ -14,11 +14,15 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 
 import zmq
 
+from edge import messages
 from edge.errors import InputError, PublishError
 from edge.outbox.state import EVENT, KINDS, Kind, OutboxState
 from edge.outbox.store import Entry, Store
@@ -38,12 +42,18 @@ log = logging.getLogger("edge.outbox")
 
 
 class Courier:
-    """Commits and delivers, inside `with`. `store` is open; `endpoint` is where a collector listens."""
+    """Commits and delivers, inside `with`. `store` is open; `endpoint` is where a collector listens.
 
-    def __init__(self, store: Store, endpoint: str, clock_ns: Callable[[], int]) -> None:
+    `wall_ns` (UTC) tells the age of what an earlier start left, which no monotonic clock knows.
+    """
+
+    def __init__(
+        self, store: Store, endpoint: str, clock_ns: Callable[[], int], wall_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         self._store = store
         self._endpoint = endpoint
         self._clock_ns = clock_ns
+        self._wall_ns = wall_ns
         self._queue: queue.Queue[Entry] = queue.Queue(QUEUE)
         self._pending: list[Entry] = []  # taken from the queue, refused by the disk
         self._overrun: Counter[Kind] = Counter(dict.fromkeys(KINDS.values(), 0))  # the frame loop's own count
@@ -55,8 +65,11 @@ class Courier:
         self._heard_ns = 0  # when something was last acknowledged, or sent with nothing on its way
         self._delivered = 0
         self._refusing = False
+        self._earlier = 0  # rows up to this one were committed by an earlier start
+        self._oldest: tuple[int, int] | None = None  # the first row that waits, and when it was captured, on our clock
 
     def __enter__(self) -> Courier:
+        self._earlier = self._store.last_row()
         self._thread.start()
         return self
 
@@ -84,8 +97,15 @@ class Courier:
 
     def state(self) -> OutboxState:
         """Return the figures, for the heartbeat and the metrics."""
-        store = self._store
-        return OutboxState(store.rows, store.bytes, self._delivered, store.lost + self._overrun)
+        store, oldest = self._store, self._oldest
+        return OutboxState(
+            store.rows,
+            store.bytes,
+            self._delivered,
+            store.lost + self._overrun,
+            oldest_s=0.0 if oldest is None else max(self._clock_ns() - oldest[1], 0) / 1e9,
+            refusing=self._refusing or (self._thread.ident is not None and not self._thread.is_alive()),
+        )
 
     def _run(self) -> None:
         with zmq.Context(io_threads=1) as context, context.socket(zmq.DEALER) as socket:
@@ -120,6 +140,26 @@ class Courier:
             except sqlite3.Error as error:
                 refused = error
         self._say_refusing(refused)
+        with suppress(sqlite3.Error):  # said above
+            self._look()
+
+    def _look(self) -> None:
+        """Find out since when the oldest row waits; its message says when it was captured."""
+        first = self._store.waiting(0, 1)
+        if not first or (self._oldest is not None and self._oldest[0] == first[0][0]):
+            self._oldest = self._oldest if first else None
+            return
+        row, payload = first[0]
+        now_ns = self._clock_ns()
+        captured_ns = now_ns
+        with suppress(InputError, ValueError):  # what an older version wrote, or another hand: it waits from now on
+            message = messages.decode(payload)
+            if isinstance(message, messages.DecisionMessage) and row > self._earlier:
+                captured_ns = message.captured_monotonic_ns
+            elif isinstance(message, messages.DecisionMessage):
+                age_s = self._wall_ns() / 1e9 - datetime.fromisoformat(message.captured_utc).timestamp()
+                captured_ns = now_ns - round(age_s * 1e9)
+        self._oldest = row, captured_ns
 
     def _commit(self, _socket: zmq.Socket[bytes]) -> None:
         """Commit what is queued. A batch that the disk refused comes first, again and whole."""

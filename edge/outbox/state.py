@@ -19,9 +19,14 @@ KINDS: dict[str, Kind] = {**{route.value: route for route in Route}, EVENT: EVEN
 class OutboxState:
     """What waits on the disk (rows, and bytes of payload), what was acknowledged, and what was lost; since the
     start, except what waits.
+
+    `oldest_s` is the age of the oldest decision that waits, 0 where none does; `refusing`: the disk takes nothing, or
+    nobody commits any more.
     """
 
     waiting: int
     waiting_bytes: int
     delivered: int
     lost: Mapping[Kind, int]
+    oldest_s: float = 0.0
+    refusing: bool = False

@@ -115,6 +115,12 @@ class Store:
         following = "SELECT row, payload FROM outbox WHERE row > ? ORDER BY row LIMIT ?"
         return [(int(row), bytes(payload)) for row, payload in self._opened().execute(following, (after, count))]
 
+    def last_row(self) -> int:
+        """Return the number of the youngest row that ever was here, 0 before the first."""
+        query = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"
+        found = self._opened().execute(query).fetchone()
+        return int(found[0]) if found else 0
+
     def settle(self, rows: Sequence[int]) -> int:
         """Delete what has arrived; return how many rows there were. Rows that are gone already are no error."""
         gone = 0

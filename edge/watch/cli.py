@@ -103,6 +103,8 @@ class _Watch:
 def _print_lines(watch: _Watch) -> None:
     print(f"edge-watch: waiting for {watch.endpoint}", file=sys.stderr)
     for row in watch.steps(longest_ms=1000):
+        for event in watch.state.new_events():
+            print(f"edge-watch: event {event.event}: {event.summary}", file=sys.stderr)
         if row is not None:
             if row.missed_before:
                 print(f"edge-watch: {row.missed_before} messages missed before {row.seq}", file=sys.stderr)

@@ -16,11 +16,12 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from edge.watch.state import CameraRow, RouteShare, Row, View
+from edge.watch.state import CameraRow, OutboxView, RouteShare, Row, View
 
 __all__ = ["SILENT_S", "draw"]
 
 SILENT_S = 3.0  # three heartbeats that did not come
+OLD_S = 60.0  # of a decision that waits for the collector
 HEADER_LINES = 2
 ROUTE_COLOURS = {"accept": "green", "verify": "yellow", "review": "magenta", "unknown": "cyan"}
 STATE_COLOURS = {"running": "green", "opening": "yellow", "ended": "dim", "failed": "red"}
@@ -33,8 +34,9 @@ def draw(view: View, endpoint: str, width: int, height: int) -> RenderableType:
     if view.heard_ago_s is None and not view.malformed:
         return Align.center(_waiting(endpoint), vertical="middle", height=height)
     middle = max(len(view.routes), min(len(view.cameras), 4))
-    rows = height - HEADER_LINES - middle - 4  # two rules, the head of the list, the last line
-    parts: list[RenderableType] = [_title(view, endpoint), _figures(view), _rule()]
+    more = [line for line in (_stages(view), _outbox(view), _events(view)) if line is not None]
+    rows = height - HEADER_LINES - len(more) - middle - 4  # two rules, the head of the list, the last line
+    parts: list[RenderableType] = [_title(view, endpoint), _figures(view), *more, _rule()]
     parts += [_middle(view, width, middle), _rule(), _decisions(view.newest[: max(rows, 0)], width, max(rows, 0))]
     return Group(*parts, _last_line(view))
 
@@ -77,6 +79,45 @@ def _figures(view: View) -> RenderableType:
     ):
         figures.append(value, style="bold red" if bad else "bold").append(f"{unit}  ", style="dim")
     return figures
+
+
+def _stages(view: View) -> RenderableType | None:
+    """Return where the time goes, or None where no heartbeat says."""
+    if not view.stages:
+        return None
+    line = Text(" p99 ", style="dim", no_wrap=True, overflow="ellipsis")
+    for stage, p99_ms in view.stages:
+        line.append(f"{stage} ", style="dim").append(_number(p99_ms, 1), style="bold").append("  ")
+    return line.append("ms", style="dim")
+
+
+def _outbox(view: View) -> RenderableType | None:
+    """Return what waits for the collector, or None where there is no outbox."""
+    outbox = view.outbox
+    if outbox is None:
+        return None
+    line = Text(" outbox ", style="dim", no_wrap=True, overflow="ellipsis")
+    line.append(f"{outbox.waiting:,}", style="bold").append(" waiting  ", style="dim")
+    line.append("oldest ", style="dim").append(
+        _duration(outbox.oldest_s) if outbox.waiting else NOTHING, style="bold red" if _is_old(outbox) else "bold"
+    )
+    line.append(f"  lost {outbox.lost:,}", style="bold red" if outbox.lost else "bold")
+    return line.append("  the disk refuses", style="bold red") if outbox.refusing else line
+
+
+def _is_old(outbox: OutboxView) -> bool:
+    return outbox.waiting > 0 and outbox.oldest_s > OLD_S
+
+
+def _events(view: View) -> RenderableType | None:
+    """Return the newest event, or None before the first."""
+    if not view.events:
+        return None
+    newest, count = view.events[0], len(view.events)
+    line = Text(" event ", style="dim", no_wrap=True, overflow="ellipsis")
+    if count > 1:
+        line.append(f"{count} came, the last ", style="dim")
+    return line.append(f"{newest.event}: {newest.summary}", style="bold yellow")
 
 
 def _middle(view: View, width: int, lines: int) -> RenderableType:

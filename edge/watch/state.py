@@ -1,7 +1,8 @@
 """What a watcher knows: payloads in, a view out. Pure: no socket, no terminal, no clock (time is an argument).
 
 Invariants
-- Memory is bounded whatever comes: KEPT_DECISIONS rows, KEPT_DEVICES devices, texts of at most MAX_TEXT characters.
+- Memory is bounded whatever comes: KEPT_DECISIONS rows, KEPT_DEVICES devices, KEPT_EVENTS events, texts of at most
+  MAX_TEXT characters.
 - A payload that cannot be read is counted and its reason kept; it never raises.
 - `seq` counts every message of one start of one device, on all topics. A jump is that many messages missed; what was
   missed before the first message, or after the last one of a start, cannot be known and is not counted.
@@ -14,18 +15,32 @@ Left to others: receiving (`edge.watch.feed`), drawing (`edge.watch.screen`, `ed
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from edge.errors import InputError
-from edge.messages import CameraHealth, DecisionMessage, EventMessage, HealthMessage, decode
+from edge.messages import CameraHealth, DecisionMessage, EventMessage, HealthMessage, OutboxHealth, decode
 from edge.types import Route
 
-__all__ = ["KEPT_DECISIONS", "KEPT_DEVICES", "OTHER", "CameraRow", "Row", "RouteShare", "View", "WatchState"]
+__all__ = [
+    "KEPT_DECISIONS",
+    "KEPT_DEVICES",
+    "KEPT_EVENTS",
+    "OTHER",
+    "CameraRow",
+    "EventRow",
+    "OutboxView",
+    "Row",
+    "RouteShare",
+    "View",
+    "WatchState",
+]
 
 KEPT_DECISIONS = 200  # more than any terminal shows
 KEPT_DEVICES = 16  # one publisher is one device; a relay may carry several
 KEPT_CAMERAS = 64
+KEPT_EVENTS = 64
+KEPT_STAGES = 16
 MAX_TEXT = 200
 MAX_COUNT = 2**63
 OTHER = "other"  # routes that this version does not know
@@ -68,11 +83,30 @@ class CameraRow:
 
 
 @dataclass(frozen=True, slots=True)
+class EventRow:
+    """Something that a rule of feedback found."""
+
+    event: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxView:
+    """What waits for the collector, and what was given up; `refusing`: a disk takes nothing."""
+
+    waiting: int
+    oldest_s: float
+    lost: int
+    refusing: bool
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Everything a screen shows. Figures that only a heartbeat tells are None before the first one.
 
-    Of several devices rates, memory and counts are sums, and latencies those of the slowest; `degraded` is what the
-    first one says that is.
+    Of several devices rates, memory and counts are sums, and latencies and ages those of the slowest; `degraded` is
+    what the first one says that is. `stages` are (name, 99th percentile in ms), in the order of a frame's way; `events`
+    came to this watcher, the newest first.
     """
 
     devices: tuple[str, ...]
@@ -91,6 +125,9 @@ class View:
     malformed: int
     last_malformed: str
     degraded: str
+    stages: tuple[tuple[str, float], ...]
+    outbox: OutboxView | None
+    events: tuple[EventRow, ...]
     cameras: tuple[CameraRow, ...]
     newest: tuple[Row, ...]
 
@@ -117,6 +154,8 @@ class WatchState:
         self._heard_ns: int | None = None
         self._devices: OrderedDict[str, _Device] = OrderedDict()
         self._newest: deque[Row] = deque(maxlen=KEPT_DECISIONS)
+        self._events: OrderedDict[str, EventRow] = OrderedDict()  # by event_id, for one may come twice
+        self._untold: deque[EventRow] = deque(maxlen=KEPT_EVENTS)
         self._bundle_id = ""
 
     def take(self, payload: bytes, now_ns: int) -> Row | None:
@@ -136,6 +175,7 @@ class WatchState:
             device.routes[OTHER] = sum(_count(count) for route, count in message.routes.items() if route not in _ROUTES)
             return None
         if isinstance(message, EventMessage):
+            self._take_event(message)
             return None
         row = _row(message, missed)
         self.received += 1
@@ -163,9 +203,27 @@ class WatchState:
             malformed=self.malformed,
             last_malformed=self._last_malformed,
             degraded=next((_plain(beat.degraded) for beat in beats if beat.degraded), ""),
+            stages=_stages(beats),
+            outbox=_outbox([beat.outbox for beat in beats if beat.outbox is not None]),
+            events=tuple(reversed(self._events.values())),
             cameras=tuple(_camera(camera) for beat in beats for camera in beat.cameras)[:KEPT_CAMERAS],
             newest=tuple(reversed(self._newest)),
         )
+
+    def new_events(self) -> list[EventRow]:
+        """Return the events that came since this was last asked, oldest first."""
+        found = list(self._untold)
+        self._untold.clear()
+        return found
+
+    def _take_event(self, message: EventMessage) -> None:
+        name = _plain(message.event_id)
+        if name in self._events:
+            return
+        self._events[name] = row = EventRow(_plain(message.event), _plain(message.summary))
+        self._untold.append(row)
+        if len(self._events) > KEPT_EVENTS:
+            self._events.popitem(last=False)
 
     def _arrived(self, device_id: str, epoch: str, seq: int) -> tuple[_Device, int]:
         """Return the device that sent, and how many of its messages are missing just before this one."""
@@ -209,6 +267,26 @@ def _row(message: DecisionMessage, missed: int) -> Row:
 def _camera(camera: CameraHealth) -> CameraRow:
     counts = (_count(camera.frames), _count(camera.dropped), _count(camera.reopened))
     return CameraRow(_plain(camera.id), _plain(camera.fault or camera.state), *counts)
+
+
+def _stages(beats: Iterable[HealthMessage]) -> tuple[tuple[str, float], ...]:
+    slowest: dict[str, float] = {}
+    for beat in beats:
+        for stage, p99_ms in list(beat.stages_p99_ms.items())[:KEPT_STAGES]:
+            name = _plain(stage)
+            slowest[name] = max(p99_ms, slowest.get(name, p99_ms))
+    return tuple(slowest.items())[:KEPT_STAGES]
+
+
+def _outbox(parts: Sequence[OutboxHealth]) -> OutboxView | None:
+    if not parts:
+        return None
+    return OutboxView(
+        waiting=sum(_count(part.waiting) for part in parts),
+        oldest_s=max(part.oldest_s for part in parts),
+        lost=sum(_count(lost) for part in parts for lost in part.lost.values()),
+        refusing=any(part.refusing for part in parts),
+    )
 
 
 def _plain(text: str) -> str:

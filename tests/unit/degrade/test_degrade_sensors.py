@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.degrade.ladder import Axis
-from edge.degrade.sensors import Sensors, own_limit_mib, pss_mib
+from edge.degrade.sensors import Sensors, own_limit_mib
 
 
 def put(root: Path, name: str, text: str) -> None:
@@ -84,8 +84,3 @@ def test_another_power_mode_is_noticed(
 def test_no_power_mode_where_the_tool_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert sensors(tmp_path, power_mode="15W").read() == {}
-
-
-def test_this_process_takes_memory_and_one_that_is_gone_takes_none() -> None:
-    assert pss_mib(os.getpid()) > 5
-    assert pss_mib(1 << 22) == 0

@@ -1,24 +1,21 @@
-"""What the daemon counts about itself, and the page for Prometheus made of it."""
+"""What the daemon counts about itself, and the heartbeat made of it."""
 
 from __future__ import annotations
 
-import socket
-import urllib.request
 from collections.abc import Iterable
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
 
 from edge import messages
 from edge.capture.memory import MemorySource
-from edge.errors import PublishError
+from edge.class_counts import ClassCounts
 from edge.feedback.state import FeedbackState
+from edge.feedback.tally import Checked
 from edge.feedback.wire import RESULTS
-from edge.health import Health, percentile
-from edge.metrics import MetricsServer
+from edge.health import STALLED_NS, Health, percentile
 from edge.types import Decision, Reason, Route
 
 SECOND_NS = 1_000_000_000
@@ -71,50 +68,15 @@ def test_the_heartbeat_takes_a_number_and_names_every_route() -> None:
     assert messages.decode(messages.encode(message, "json")) == message
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def test_the_metrics_page_says_what_health_counted() -> None:
-    listen = f"127.0.0.1:{free_port()}"
-    health = noted([1.0, 3.0, 700.0, 5000.0])
-    health.bundle_id = "b1"
-    with (
-        MetricsServer(listen, health, [MemorySource("basket", [])]),
-        urllib.request.urlopen(f"http://{listen}/metrics", timeout=10) as page,
-    ):
-        families = {family.name: family for family in text_string_to_metric_families(page.read().decode())}
-    decisions = {(s.labels["route"], s.labels["tier"]): s.value for s in families["edge_decisions"].samples}
-    assert decisions == {("accept", "head"): 2, ("review", "head"): 2}
-    buckets = {s.labels["le"]: s.value for s in families["edge_decision_latency_seconds"].samples if "le" in s.labels}
-    assert buckets["0.002"] == 1
-    assert buckets["0.005"] == 2
-    assert buckets["1.0"] == 3
-    assert buckets["+Inf"] == 4
-    assert families["edge_bundle_info"].samples[0].labels["bundle"] == "b1"
-    assert sum(len(family.samples) for family in families.values()) <= 100
-
-
 def test_drops_and_failures_are_told_by_reason_and_their_sum_is_what_was_dropped() -> None:
     camera = MemorySource("basket", [])
     camera.drops = {"newer_frame": 5, "too_old": 2}
     camera.failures = {"frozen": 1}
     told = Health(0).message(messages.Origin("cart-1", "epoch", "bundle"), [camera], now_ns=SECOND_NS).cameras[0]
     assert (told.dropped, told.drops, told.failures) == (7, {"newer_frame": 5, "too_old": 2}, {"frozen": 1})
-    listen = f"127.0.0.1:{free_port()}"
-    with (
-        MetricsServer(listen, Health(0), [camera]),
-        urllib.request.urlopen(f"http://{listen}/metrics", timeout=10) as page,
-    ):
-        text = page.read().decode()
-    assert 'edge_frames_dropped_total{camera="basket",reason="newer_frame"} 5.0' in text
-    assert 'edge_frames_dropped_total{camera="basket",reason="too_old"} 2.0' in text
-    assert 'edge_camera_failures_total{camera="basket",reason="frozen"} 1.0' in text
 
 
-def test_what_came_back_is_on_the_heartbeat_and_on_the_page() -> None:
+def test_what_came_back_is_on_the_heartbeat() -> None:
     share = messages.Share(value=0.9, low=0.8, high=0.95, right=9, checked=10)
     rows = tuple(
         messages.AccuracyRow(
@@ -129,25 +91,22 @@ def test_what_came_back_is_on_the_heartbeat_and_on_the_page() -> None:
     assert message.feedback is not None
     assert message.feedback.accuracy == rows
     assert messages.decode(messages.encode(message, "json")) == message
-    listen = f"127.0.0.1:{free_port()}"
-    with (
-        MetricsServer(listen, health, [MemorySource("basket", [])]),
-        urllib.request.urlopen(f"http://{listen}/metrics", timeout=10) as page,
-    ):
-        families = {family.name: family for family in text_string_to_metric_families(page.read().decode())}
-    assert {s.labels["result"]: s.value for s in families["edge_feedback_verdicts"].samples} == dict(state.verdicts)
-    measured = {(s.labels["tier"], s.labels["question"]): s.value for s in families["edge_accuracy"].samples}
-    assert measured["head", "charged"] == 0.9
-    assert ("head", "asked") not in measured
-    assert {s.labels["tier"]: s.value for s in families["edge_accuracy_estimated"].samples}["all"] == 0.97
-    assert sum(len(family.samples) for family in families.values()) <= 100
 
 
-def test_a_taken_metrics_port_is_one_clear_error() -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        listen = f"127.0.0.1:{other.getsockname()[1]}"
-        server = MetricsServer(listen, Health(0), [])
-        with pytest.raises(PublishError, match=r"free the port or change metrics\.listen"):
-            server.__enter__()
+def test_the_loop_is_stalled_only_after_it_began() -> None:
+    health = Health(started_ns=0)
+    assert not health.is_stalled(now_ns=1000 * SECOND_NS), "loading may take as long as it takes"
+    health.turn_ns = 1000 * SECOND_NS
+    assert not health.is_stalled(1000 * SECOND_NS + STALLED_NS)
+    assert health.is_stalled(1000 * SECOND_NS + STALLED_NS + 1)
+
+
+def test_the_truth_is_counted_by_product_of_fair_samples_alone() -> None:
+    health = Health(0, classes=ClassCounts(["a", "b"]))
+    health.checked(Checked(accepted=True, audited=True, sku="a", tier="head", truth="b", truth_tier="head"))
+    health.checked(Checked(accepted=True, audited=False, sku="a", tier="head", truth="b", truth_tier="head"))
+    health.checked(Checked(accepted=False, audited=False, sku="a", tier="head", truth="b", truth_tier="head"))
+    health.checked(Checked(accepted=False, audited=False, sku="b", tier="head", truth="b", truth_tier="head"))
+    health.checked(Checked(accepted=False, audited=False, sku=None, tier="none", truth=None, truth_tier="none"))
+    assert health.classes is not None
+    assert health.classes.verdicts.tolist() == [[0, 1, 0, 0], [0, 0, 1, 1]]

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import watch_messages
 import zmq
 
+from edge import messages
 from edge.errors import InputError, PublishError
 from edge.outbox import courier as courier_module
 from edge.outbox.courier import Courier
@@ -165,3 +167,37 @@ def test_other_frames_are_refused(frame: bytes) -> None:
         acknowledged(frame)
     with pytest.raises(InputError):
         row_of(frame)
+
+
+def decided(captured_ns: int, captured_utc: str) -> bytes:
+    message = messages.decode(watch_messages.decision(1, captured_monotonic_ns=captured_ns, captured_utc=captured_utc))
+    return messages.encode(message, "json")
+
+
+def test_the_age_of_the_oldest_is_told_by_the_clock_that_knows_it(store: Store, endpoint: str) -> None:
+    """That of this start by the monotonic clock; that of an earlier one, perhaps before a reboot, by the day's."""
+    second = 1_000_000_000
+    with Courier(store, endpoint, lambda: 50 * second) as courier:
+        courier.put(Route.ACCEPT, decided(20 * second, "1970-01-01T00:00:00+00:00"))
+        until(lambda: courier.state().oldest_s == 30)
+    wall_ns = 1_000_000 * second
+    with Courier(store, endpoint, lambda: 5 * second, lambda: wall_ns) as courier:
+        until(lambda: courier.state().oldest_s == 1_000_000)
+        courier.put(Route.ACCEPT, decided(4 * second, "1970-01-01T00:00:00+00:00"))
+        until(lambda: courier.state().waiting == 2)
+        assert courier.state().oldest_s == 1_000_000
+        assert not courier.state().refusing
+
+
+def test_a_row_that_no_version_here_can_read_waits_from_now_on(
+    store: Store, collector: zmq.Socket, endpoint: str
+) -> None:
+    now_ns = [0]
+    with Courier(store, endpoint, lambda: now_ns[0]) as courier:
+        courier.put(Route.ACCEPT, b"?")
+        until(lambda: courier.state().waiting == 1 and courier._oldest is not None)
+        now_ns[0] = 3_000_000_000
+        assert courier.state().oldest_s == 3
+        take(collector, 1)
+        until(lambda: courier.state().waiting == 0)
+        until(lambda: courier.state().oldest_s == 0)

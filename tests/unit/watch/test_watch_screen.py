@@ -5,13 +5,14 @@ import io
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from watch_messages import decision, health
+from watch_messages import decision, event, health
 
-from edge.messages import CameraHealth
+from edge.messages import CameraHealth, OutboxHealth
 from edge.watch.screen import SILENT_S, draw
 from edge.watch.state import WatchState
 
 SECOND_NS = 1_000_000_000
+OUTBOX = OutboxHealth(waiting=1_234, waiting_bytes=9, delivered=5, lost={"accept": 3}, oldest_s=3_725.0)
 ENDPOINT = "tcp://127.0.0.1:5556"
 
 
@@ -25,7 +26,8 @@ def picture(state: WatchState, now_ns: int = 0, width: int = 80, height: int = 2
 def busy(decisions: int = 300, **changes: object) -> WatchState:
     state = WatchState()
     cameras = tuple(CameraHealth(id=f"cam-{n}", state="failed", frames=9, dropped=1, reopened=0) for n in range(9))
-    state.take(health(0, routes={"accept": 9_000, "review": 1_000}, cameras=cameras), 0)
+    more = {"stages_p99_ms": {"capture": 1.25, "engine": 11.5}, "outbox": OUTBOX}
+    state.take(health(0, routes={"accept": 9_000, "review": 1_000}, cameras=cameras, **more), 0)
     for seq in range(1, decisions + 1):
         state.take(decision(seq, **changes), 0)
     return state
@@ -55,6 +57,26 @@ def test_it_shows_the_figures_routes_cameras_and_decisions() -> None:
         assert expected in shown
     for expected in ("9,003", "90.0%", "1,000", "10.0%", "cam-0", "failed", "and 6 more", "Haselnuss-Schnitten"):
         assert expected in shown
+
+
+def test_it_shows_where_time_goes_what_waits_and_what_was_told() -> None:
+    state = busy(3)
+    shown = "\n".join(picture(state))
+    for expected in ("capture 1.2", "engine 11.5", "outbox 1,234 waiting  oldest 1:02:05  lost 3"):
+        assert expected in shown
+    assert "event" not in shown
+    state.take(event(4, "a:1"), 0)
+    state.take(event(5, "a:2", event="new_products", summary="60 products came"), 0)
+    rows = picture(state)
+    assert len(rows) == 24
+    assert any("event 2 came, the last new_products: 60 products came" in row for row in rows)
+
+
+def test_a_disk_that_refuses_is_shown_and_nothing_waits_without_an_age() -> None:
+    state = WatchState()
+    outbox = OutboxHealth(waiting=0, waiting_bytes=0, delivered=5, lost={}, refusing=True)
+    state.take(health(0, outbox=outbox), 0)
+    assert any("outbox 0 waiting  oldest –  lost 0  the disk refuses" in row for row in picture(state))
 
 
 def test_a_long_name_ends_in_an_ellipsis() -> None:

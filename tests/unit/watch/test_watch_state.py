@@ -4,11 +4,20 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from watch_messages import decision, health
+from watch_messages import decision, event, health
 
-from edge.messages import CameraHealth
+from edge.messages import CameraHealth, OutboxHealth
 from edge.watch.lines import line, summary
-from edge.watch.state import KEPT_DECISIONS, KEPT_DEVICES, MAX_COUNT, MAX_TEXT, OTHER, WatchState
+from edge.watch.state import (
+    KEPT_DECISIONS,
+    KEPT_DEVICES,
+    KEPT_EVENTS,
+    MAX_COUNT,
+    MAX_TEXT,
+    OTHER,
+    OutboxView,
+    WatchState,
+)
 
 
 def fed(*payloads: bytes) -> WatchState:
@@ -164,3 +173,28 @@ def test_the_summary_names_what_was_not_readable() -> None:
 def test_a_camera_shows_what_is_wrong_with_it() -> None:
     broken = CameraHealth(id="left", state="failed", frames=1, dropped=0, reopened=0, fault="process_died")
     assert fed(health(0, cameras=(broken,))).view(0).cameras[0].state == "process_died"
+
+
+def test_an_event_counts_once_however_often_it_comes_and_only_the_last_are_kept() -> None:
+    state = WatchState()
+    for seq in range(3):
+        state.take(event(seq, "a:1"), 0)
+    assert len(state.view(0).events) == 1
+    assert [one.event for one in state.new_events()] == ["low_accuracy"]
+    assert state.new_events() == []
+    for number in range(3 * KEPT_EVENTS):
+        state.take(event(3 + number, f"b:{number}", summary=f"number {number}"), 0)
+    events = state.view(0).events
+    assert len(events) == KEPT_EVENTS
+    assert events[0].summary == f"number {3 * KEPT_EVENTS - 1}"
+    assert len(state.new_events()) == KEPT_EVENTS
+
+
+def test_of_several_devices_the_slowest_stage_and_all_that_waits() -> None:
+    state = WatchState()
+    for name, engine, oldest_s in (("a", 9.0, 4.0), ("b", 12.0, 2.0)):
+        outbox = OutboxHealth(waiting=5, waiting_bytes=9, delivered=0, lost={"accept": 1}, oldest_s=oldest_s)
+        state.take(health(0, device_id=name, outbox=outbox, stages_p99_ms={"engine": engine}), 0)
+    view = state.view(0)
+    assert view.stages == (("engine", 12.0),)
+    assert view.outbox == OutboxView(waiting=10, oldest_s=4.0, lost=2, refusing=False)

@@ -1,94 +1,119 @@
-"""The page for Prometheus: `/metrics`, a bounded number of series read from `edge.health`, which alone counts.
+"""The page `/metrics`: a bounded number of series read from `edge.health`, which alone counts.
 
 Rendered in the thread of the scrape; the frame loop only adds integers. Names follow the Prometheus conventions: base
 units, `_total` on counters. Specification: Prometheus text format 0.0.4.
+
+Bound: MAX_SERIES, and MAX_CAMERA_SERIES more for each camera, were everything to happen to it that can; a reason, a
+route in a tier, a result is a series from its first event on. A device with two cameras in ordinary trouble stays under
+100, all parts switched on. A fleet stores this number times its devices: what is asked seldom stands on the page of
+products instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from edge.errors import PublishError
-from edge.health import LATENCY_BUCKETS_MS, Health, resident_mib
+from edge.degrade.ladder import Axis
+from edge.health import LATENCY_BUCKETS_MS, Health
+from edge.machine import hottest_celsius, used_bytes
+from edge.metrics.readiness import unready
 from edge.outbox.state import KINDS
 from edge.ports import FrameSource
+from edge.stages import BOUNDS_MS
 
-__all__ = ["MetricsServer"]
+__all__ = ["MAX_CAMERA_SERIES", "MAX_SERIES", "HealthCollector"]
 
-
-class MetricsServer:
-    """Serves /metrics on `listen` (HOST:PORT) inside `with`; raises PublishError when the port is taken."""
-
-    def __init__(self, listen: str, health: Health, cameras: Sequence[FrameSource]) -> None:
-        self._host, _, port = listen.rpartition(":")
-        self._port = int(port)
-        self._collector = _HealthCollector(health, cameras)
-
-    def __enter__(self) -> MetricsServer:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(self._collector)
-        try:
-            self._server, self._thread = start_http_server(self._port, self._host, registry)
-        except OSError as error:
-            where = f"{self._host}:{self._port}"
-            message = (
-                f"cannot serve metrics on {where}: {error.strerror or error}; free the port or change metrics.listen"
-            )
-            raise PublishError(message) from None
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=5)
+MAX_SERIES = 96
+MAX_CAMERA_SERIES = 19  # 4, 6 reasons to drop a frame, 9 to fail
+MIB = 1 << 20
+MEMORY_NS = 5_000_000_000  # between two looks at the processes' memory, which takes the kernel milliseconds
 
 
-class _HealthCollector(Collector):
+class HealthCollector(Collector):
     """Reads the counters when asked. Routes and tiers come from fixed tables, cameras from the configuration."""
 
-    def __init__(self, health: Health, cameras: Sequence[FrameSource]) -> None:
+    def __init__(self, health: Health, cameras: Sequence[FrameSource], clock_ns: Callable[[], int]) -> None:
         self._health = health
         self._cameras = cameras
+        self._clock_ns = clock_ns
+        self._used = (0, 0)  # bytes, and when they were looked at
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called by the scrape."""
+        yield from self._state()
         yield from self._decisions()
+        yield from self._stages()
         yield from self._per_camera()
         yield from self._outbox()
         yield from self._feedback()
         yield from self._self_test()
-        health = self._health
+        yield from self._machine()
+        yield from self._ladder()
+
+    def _state(self) -> Iterator[Metric]:
+        health, now_ns = self._health, self._clock_ns()
         info = GaugeMetricFamily("edge_bundle_info", "The bundle in use", labels=["bundle"])
         info.add_metric([health.bundle_id], 1)
         yield info
-        yield GaugeMetricFamily(
-            "edge_degraded", "1 while another engine than the bundle's decides", float(bool(health.degraded))
-        )
-        yield GaugeMetricFamily(
-            "edge_resident_bytes", "Resident memory of the main process", resident_mib() * (1 << 20)
-        )
+        degraded = float(health.is_strict)
+        yield GaugeMetricFamily("edge_degraded", "1 while only the stricter cut points accept", degraded)
+        ready = float(not unready(health, self._cameras, now_ns))
+        yield GaugeMetricFamily("edge_ready", "1 while /readyz says so", ready)
+        yield GaugeMetricFamily("edge_uptime_seconds", "Since the start", (now_ns - health.started_ns) / 1e9)
+        if health.turn_ns is not None:
+            turn_age_s = (now_ns - health.turn_ns) / 1e9
+            yield GaugeMetricFamily("edge_loop_turn_age_seconds", "Since the loop last began a turn", turn_age_s)
         dropped = CounterMetricFamily("edge_messages_dropped", "Messages or recordings dropped", labels=["kind"])
         dropped.add_metric(["publish"], health.publish_dropped)
         dropped.add_metric(["record"], health.record_dropped)
         yield dropped
+
+    def _ladder(self) -> Iterator[Metric]:
+        turn = self._health.turn
+        if turn is None:
+            return
+        yield GaugeMetricFamily("edge_ladder_step", "How much less the device does, 0 is the whole", turn.step)
+        stress = GaugeMetricFamily(
+            "edge_stress", "Of axes that are not relaxed: 1 takes a step down, 2 all of them", labels=["axis"]
+        )
+        for axis in Axis:
+            if turn.stress.get(axis, 0.0) > 0:
+                stress.add_metric([axis.value], turn.stress[axis])
+        yield stress
+
+    def _machine(self) -> Iterator[Metric]:
+        used, planned = self._used_bytes(), self._health.planned_mib
+        yield GaugeMetricFamily("edge_memory_used_bytes", "What all processes take, shared pages once", used)
+        if planned > 0:
+            yield GaugeMetricFamily("edge_memory_planned_bytes", "What was planned for them", planned * MIB)
+        hottest = hottest_celsius()
+        if hottest is not None:
+            yield GaugeMetricFamily("edge_temperature_celsius", "Of the hottest thermal zone", hottest)
+
+    def _used_bytes(self) -> int:
+        used, looked_ns = self._used
+        now_ns = self._clock_ns()
+        if not used or now_ns - looked_ns >= MEMORY_NS:
+            used = used_bytes(["self", *(camera.pid for camera in self._cameras if camera.pid is not None)])
+            self._used = used, now_ns
+        return used
+
+    def _stages(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily("edge_stage_seconds", "Where the time of a frame goes", labels=["stage"])
+        for stage, histogram in self._health.stages.histograms.items():
+            buckets = _cumulated(BOUNDS_MS[stage], histogram.buckets)
+            family.add_metric([stage.value], buckets, histogram.sum_ns / 1e9)
+        yield family
 
     def _decisions(self) -> Iterator[Metric]:
         decisions = CounterMetricFamily("edge_decisions", "Decisions by route and tier", labels=["route", "tier"])
         for (route, tier), count in sorted(self._health.tiers.items()):
             decisions.add_metric([route, tier], count)
         yield decisions
-        total, buckets = 0, []
-        bounds = [str(bound / 1000) for bound in LATENCY_BUCKETS_MS] + ["+Inf"]
-        for bound, count in zip(bounds, list(self._health.latency_buckets), strict=True):
-            total += count
-            buckets.append((bound, total))
+        buckets = _cumulated(LATENCY_BUCKETS_MS, self._health.latency_buckets)
         latency = HistogramMetricFamily("edge_decision_latency_seconds", "From frame captured to message sent")
         latency.add_metric([], buckets, self._health.latency_sum_ms / 1000)
         yield latency
@@ -99,6 +124,8 @@ class _HealthCollector(Collector):
         state = self._health.outbox()
         yield GaugeMetricFamily("edge_outbox_waiting", "Messages that wait for the collector", state.waiting)
         yield GaugeMetricFamily("edge_outbox_waiting_bytes", "Payload that waits for it", state.waiting_bytes)
+        yield GaugeMetricFamily("edge_outbox_oldest_seconds", "Age of the oldest that waits", state.oldest_s)
+        yield GaugeMetricFamily("edge_outbox_refusing", "1 while its disk takes nothing", float(state.refusing))
         yield CounterMetricFamily("edge_outbox_delivered", "Messages that it acknowledged", state.delivered)
         lost = CounterMetricFamily("edge_outbox_lost", "Messages given up or not taken", labels=["route"])
         for name, kind in KINDS.items():
@@ -122,20 +149,12 @@ class _HealthCollector(Collector):
         yield CounterMetricFamily("edge_feedback_dropped", "Decisions that could not be remembered", state.dropped)
         verdicts = CounterMetricFamily("edge_feedback_verdicts", "Verdicts by what became of them", labels=["result"])
         for result, count in sorted(state.verdicts.items()):
-            verdicts.add_metric([result], count)
+            if count:
+                verdicts.add_metric([result], count)
         events = GaugeMetricFamily("edge_feedback_events", "Events that are kept, by kind", labels=["event"])
         for event, count in sorted(state.events.items()):
             events.add_metric([event], count)
-        measured = GaugeMetricFamily("edge_accuracy", "Of the last window, by truth", labels=["tier", "question"])
-        estimated = GaugeMetricFamily("edge_accuracy_estimated", "The same without truth (CBPE)", labels=["tier"])
-        for row in state.accuracy:
-            tier = row.name or "all"
-            for question, share in (("charged", row.charged), ("asked", row.asked), ("weighted", row.weighted)):
-                if share is not None:
-                    measured.add_metric([tier, question], share.value)
-            if row.estimated is not None:
-                estimated.add_metric([tier], row.estimated)
-        yield from (verdicts, events, measured, estimated)
+        yield from (verdicts, events)
 
     def _per_camera(self) -> Iterator[Metric]:
         frames = CounterMetricFamily("edge_frames", "Frames delivered by the camera", labels=["camera"])
@@ -155,3 +174,13 @@ class _HealthCollector(Collector):
             warnings.add_metric([camera.camera_id], camera.warnings)
             running.add_metric([camera.camera_id], float(camera.state == "running"))
         yield from (frames, drops, failures, reopened, warnings, running)
+
+
+def _cumulated(bounds_ms: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    """Return the buckets of a histogram as the format wants them: in seconds, each with all before it."""
+    total, buckets = 0, []
+    bounds = [str(bound / 1000) for bound in bounds_ms] + ["+Inf"]
+    for bound, count in zip(bounds, list(counts), strict=True):
+        total += count
+        buckets.append((bound, float(total)))
+    return buckets

@@ -51,3 +51,18 @@ def health(seq: int, *, routes: dict[str, int] | None = None, **changes: Any) ->
         "cameras": (messages.CameraHealth(id="left", state="running", frames=600, dropped=2, reopened=0),),
     }
     return messages.encode(messages.HealthMessage(**{**fields, **changes}), "json")
+
+
+def event(seq: int, event_id: str = "cart-07:ab:1", **changes: Any) -> bytes:
+    fields: dict[str, Any] = {
+        "schema": messages.SCHEMA,
+        "event_id": event_id,
+        "device_id": "cart-07",
+        "epoch": "e1",
+        "seq": seq,
+        "bundle_id": "bundle-1",
+        "event": "low_accuracy",
+        "summary": "tier tail (charged): 81 of 90, then 79 of 90 right, under 97% in two windows",
+        "evidence": {},
+    }
+    return messages.encode(messages.EventMessage(**{**fields, **changes}), "json")
