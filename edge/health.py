@@ -28,13 +28,14 @@ class Health:
     """Counters since the start. All numbers only grow, except the windows.
 
     `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `outbox` and
-    `feedback` ask these, None where there is none.
+    `feedback` ask these, None where there is none; `refused` asks the doors of the sockets (`edge.keys`).
     """
 
     started_ns: int
     degraded: str = ""
     outbox: Callable[[], OutboxState] | None = None
     feedback: Callable[[], FeedbackState] | None = None
+    refused: Callable[[], dict[str, dict[str, int]]] = dict
     frames: int = 0
     decisions: int = 0
     publish_dropped: int = 0
@@ -98,6 +99,7 @@ class Health:
             degraded=self.degraded,
             outbox=self._outbox(),
             feedback=self._feedback(),
+            refused=self.refused(),
         )
 
     def _outbox(self) -> messages.OutboxHealth | None:

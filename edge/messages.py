@@ -195,7 +195,8 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     """The heartbeat. `routes` counts decisions since the start; latencies are of the last 1,000 decisions.
 
     `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `outbox` and
-    `feedback` are there where they are configured.
+    `feedback` are there where they are configured. `refused` counts connections that were not let in, by socket and
+    reason (`edge.keys.door`), of sockets with keys.
     """
 
     schema: int
@@ -215,6 +216,7 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     degraded: str = ""
     outbox: OutboxHealth | None = None
     feedback: FeedbackHealth | None = None
+    refused: dict[str, dict[str, int]] = {}
 
 
 class LowAccuracy(_Message, frozen=True):

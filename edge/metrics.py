@@ -78,6 +78,11 @@ class _HealthCollector(Collector):
         dropped.add_metric(["publish"], health.publish_dropped)
         dropped.add_metric(["record"], health.record_dropped)
         yield dropped
+        refused = CounterMetricFamily("edge_connections_refused", "Connections not let in", labels=["socket", "reason"])
+        for socket, reasons in health.refused().items():
+            for reason, count in reasons.items():
+                refused.add_metric([socket, reason], count)
+        yield refused
 
     def _decisions(self) -> Iterator[Metric]:
         decisions = CounterMetricFamily("edge_decisions", "Decisions by route and tier", labels=["route", "tier"])

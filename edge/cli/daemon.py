@@ -29,6 +29,7 @@ from edge.feedback.audit import Auditor
 from edge.footprint import available_mib, refuse_too_large
 from edge.health import Health, resident_mib
 from edge.heap import give_back_freed
+from edge.keys.assembly import Keys, keys_of
 from edge.metrics import MetricsServer
 from edge.outbox.courier import Courier
 from edge.outbox.store import Limits, Store
@@ -67,6 +68,7 @@ def _daemon(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     config = load_daemon_config(arguments.config, parse_source)
+    keys = keys_of(config.keys, time.monotonic_ns)
     bundle = read_bundle(Path(config.bundle))
     refuse_too_large(bundle, config, available_mib(), resident_mib(), runtime_mib(bundle, config.engine))
     if arguments.check:
@@ -80,21 +82,22 @@ def _daemon(argv: Sequence[str]) -> int:
         return 0
     with _stop_on_signals() as stop, ExitStack() as stack:
         recorder = stack.enter_context(Recorder(arguments.record, config, bundle.id)) if arguments.record else None
-        _run(config, bundle, recorder, stack, (stop, arguments.await_subscribers))
+        _run((config, keys), bundle, recorder, stack, (stop, arguments.await_subscribers))
     return 0
 
 
 def _run(
-    config: DaemonConfig,
+    told: tuple[DaemonConfig, Keys],
     bundle: Bundle,
     recorder: Recorder | None,
     stack: ExitStack,
     start: tuple[threading.Event, int],
 ) -> None:
-    stop, await_subscribers = start
-    publisher = stack.enter_context(ZmqPublisher(config.publish.decisions, config.publish.high_water_mark))
-    health = Health(started_ns=time.monotonic_ns())
-    courier = stack.enter_context(_courier(config.outbox)) if config.outbox else None
+    (config, keys), (stop, await_subscribers) = told, start
+    publish = config.publish
+    publisher = stack.enter_context(ZmqPublisher(publish.decisions, publish.high_water_mark, keys.publish))
+    health = Health(started_ns=time.monotonic_ns(), refused=keys.refused)
+    courier = stack.enter_context(_courier(config.outbox, keys)) if config.outbox else None
     health.outbox = courier.state if courier else None
     sources = [open_camera(camera) for camera in config.cameras]
     if config.metrics is not None:
@@ -108,7 +111,7 @@ def _run(
     if engine.degraded:
         log.warning("degraded, the engine's reference on the CPU decides: %s", engine.degraded)
     origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
-    feedback = stack.enter_context(_feedback(config.feedback, bundle, origin)) if config.feedback else None
+    feedback = stack.enter_context(_feedback(config.feedback, bundle, origin, keys)) if config.feedback else None
     health.feedback = feedback.clerk.state if feedback else None
     sender = Sender(publisher, config.publish.format, courier, feedback)
     outgoing = Outgoing(bundle, origin, health, sender, recorder)
@@ -133,20 +136,20 @@ def _streams(config: DaemonConfig, sources: Sequence[Camera], stack: ExitStack) 
 
 
 @contextmanager
-def _courier(config: OutboxConfig) -> Iterator[Courier]:
+def _courier(config: OutboxConfig, keys: Keys) -> Iterator[Courier]:
     limits = Limits(config.max_rows, config.max_mib << 20)
     with Store(Path(config.path), limits) as store:
         if store.put_aside is not None:
             log.error("outbox %s was damaged; it was put aside as %s and begins anew", config.path, store.put_aside)
         if store.rows:
             log.info("outbox: %d decisions of earlier starts wait for %s", store.rows, config.collector)
-        with Courier(store, config.collector, time.monotonic_ns) as courier:
+        with Courier(store, config.collector, time.monotonic_ns, keys.outbox) as courier:
             yield courier
 
 
 @contextmanager
-def _feedback(config: FeedbackConfig, bundle: Bundle, origin: messages.Origin) -> Iterator[Feedback]:
-    with clerk_of(config, bundle, origin.device_id, time.monotonic_ns) as clerk:
+def _feedback(config: FeedbackConfig, bundle: Bundle, origin: messages.Origin, keys: Keys) -> Iterator[Feedback]:
+    with clerk_of(config, bundle, origin.device_id, time.monotonic_ns, keys.feedback) as clerk:
         yield Feedback(Auditor(origin.epoch, config.audit_share), clerk)
 
 

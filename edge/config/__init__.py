@@ -4,6 +4,7 @@ from edge.config.cameras import LOOKS, CameraConfig, Detector, FullFrame, Locate
 from edge.config.daemon import DaemonConfig, json_schema, load_daemon_config
 from edge.config.engine import MAX_THREADS, EngineConfig
 from edge.config.feedback import AcceptErrorRule, AccuracyRule, FeedbackConfig, UnknownRateRule
+from edge.config.keys import KeysConfig
 from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "EngineConfig",
     "FeedbackConfig",
     "FullFrame",
+    "KeysConfig",
     "Locate",
     "MetricsConfig",
     "Motion",

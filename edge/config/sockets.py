@@ -14,8 +14,8 @@ __all__ = ["MetricsConfig", "OutboxConfig", "PublishConfig"]
 class PublishConfig(Config, frozen=True):
     """Where decisions go. `format` is the payload; the topic table stands in `edge.messages`.
 
-    An endpoint that other machines can reach is refused unless `insecure` says that it is meant: what goes there is
-    neither encrypted nor checked.
+    An endpoint that other machines can reach needs keys (`edge.config.keys`), or `insecure`, which says that it is
+    meant: what goes there is neither encrypted nor checked.
     """
 
     decisions: Endpoint
@@ -39,6 +39,7 @@ class OutboxConfig(Config, frozen=True):
 
 
 class MetricsConfig(Config, frozen=True):
-    """Where Prometheus may scrape."""
+    """Where Prometheus may scrape, in plain HTTP; `insecure` as in `publish`, and there are no keys for it."""
 
     listen: Listen
+    insecure: bool = False

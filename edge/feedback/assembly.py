@@ -13,6 +13,7 @@ from edge.feedback.clerk import Clerk, Parts
 from edge.feedback.judge import Catalogue, Judge
 from edge.feedback.ledger import Ledger
 from edge.feedback.store import Store
+from edge.keys.door import Door
 
 __all__ = ["catalogue_of", "clerk_of"]
 
@@ -31,7 +32,9 @@ def catalogue_of(bundle: Bundle) -> Catalogue:
 
 
 @contextmanager
-def clerk_of(config: FeedbackConfig, bundle: Bundle, device_id: str, clock_ns: Callable[[], int]) -> Iterator[Clerk]:
+def clerk_of(
+    config: FeedbackConfig, bundle: Bundle, device_id: str, clock_ns: Callable[[], int], door: Door | None = None
+) -> Iterator[Clerk]:
     """Yield a clerk at work; raises InputError and PublishError as its parts do."""
     catalogue = catalogue_of(bundle)
     with Store(Path(config.path), config.max_decisions) as store:
@@ -39,5 +42,5 @@ def clerk_of(config: FeedbackConfig, bundle: Bundle, device_id: str, clock_ns: C
             log.error("feedback %s was damaged; it was put aside as %s and begins anew", config.path, store.put_aside)
         judge = Judge(config, catalogue)
         ledger = Ledger(store, judge, catalogue, device_id, config.window_verdicts)
-        with Clerk(Parts(store, judge, ledger), config.listen, config.window_verdicts, clock_ns) as clerk:
+        with Clerk(Parts(store, judge, ledger), config.listen, config.window_verdicts, clock_ns, door) as clerk:
             yield clerk
