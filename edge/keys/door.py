@@ -36,7 +36,7 @@ MAX_REQUESTS = 100  # answered at a time, before failures are looked at
 REFUSALS: dict[str, str] = {
     "not_listed": "a key that is in no file of the list",
     "list_unreadable": "the folder of the list cannot be read, so nobody is let in",
-    "plain": "a peer without keys",
+    "plain": "a peer without keys",  # where it hangs up first, it counts as broken_off
     "wrong_key": "a peer that takes us for somebody with another public key",
     "malformed": "a peer that does not keep to the protocol",
     "broken_off": "a peer that left, or did not speak, before it had shown its key",

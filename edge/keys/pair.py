@@ -166,16 +166,15 @@ def _read(path: Path) -> tuple[str, int]:
         raise InputError(f"{path}: no such file; edge-keys make NAME makes NAME{SECRET} and NAME{PUBLIC}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); expected a key file that this user may read") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise InputError(
-                f"{path}: is no key file, expected a file of at most {MAX_BYTES} bytes that edge-keys made"
-            )
-        try:
-            return file.read(MAX_BYTES).decode("ascii"), stat.S_IMODE(status.st_mode)
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); {_AGAIN}") from None
+            raise InputError(f"{path}: is no key file, expected at most {MAX_BYTES} bytes that edge-keys made")
+        return os.read(descriptor, MAX_BYTES).decode("ascii"), stat.S_IMODE(status.st_mode)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); {_AGAIN}") from None
+    finally:
+        os.close(descriptor)
 
 
 def _is_key(text: bytes) -> bool:
