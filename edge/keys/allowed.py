@@ -61,9 +61,7 @@ class AllowList:
         try:
             status = self.folder.stat()
         except OSError as error:
-            raise InputError(
-                f"{self.folder}: {error.strerror}; edge-keys allow makes a folder of NAME{PUBLIC}"
-            ) from None
+            raise InputError(f"{self.folder}: {error.strerror}; edge-keys allow makes such a folder") from None
         if not stat.S_ISDIR(status.st_mode):
             raise InputError(f"{self.folder}: is a file, expected a folder of NAME{PUBLIC}")
         if status.st_mode & stat.S_IWOTH:

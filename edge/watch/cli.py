@@ -18,7 +18,7 @@ from rich.live import Live
 from edge.command import Parser, run
 from edge.errors import RuntimeFault
 from edge.keys.options import add_caller, caller_from
-from edge.watch.feed import Feed
+from edge.watch.feed import Feed, check_endpoint
 from edge.watch.lines import line, summary
 from edge.watch.screen import draw
 from edge.watch.state import Row, WatchState
@@ -48,6 +48,7 @@ def _main(argv: Sequence[str]) -> int:
         parser.error(f"--count {arguments.count}: expected 1 or more")
     if arguments.timeout is not None and not 0 < arguments.timeout <= 86_400:
         parser.error(f"--timeout {arguments.timeout}: expected more than 0 and at most 86400 seconds")
+    check_endpoint(arguments.endpoint)
     caller = caller_from(arguments, "endpoint", arguments.endpoint)
     logging.basicConfig(handlers=[logging.NullHandler()])  # what is wrong is told where the decisions are shown
     state = WatchState()

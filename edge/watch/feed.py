@@ -18,7 +18,7 @@ from edge.errors import InputError, RuntimeFault
 from edge.keys.line import Caller, Line
 from edge.messages import MAX_PAYLOAD_BYTES
 
-__all__ = ["Feed"]
+__all__ = ["Feed", "check_endpoint"]
 
 HIGH_WATER_MARK = 1000
 RECONNECT_MS = 250  # doubled after each attempt that failed
@@ -26,13 +26,18 @@ RECONNECT_MOST_MS = 2_000
 ENDPOINT = re.compile(r"tcp://[^\s/]+:(?P<port>[0-9]{1,5})|ipc://\S+")
 
 
+def check_endpoint(endpoint: str) -> None:
+    """Raise InputError for an endpoint that cannot be one."""
+    found = ENDPOINT.fullmatch(endpoint)
+    if found is None or int(found["port"] or 1) not in range(1, 65536):
+        raise InputError(f"endpoint {endpoint!r}: expected tcp://HOST:PORT or ipc://PATH, as in publish.decisions")
+
+
 class Feed:
     """Subscribes to every topic of `endpoint` inside `with`; raises InputError for an endpoint that cannot be one."""
 
     def __init__(self, endpoint: str, caller: Caller | None = None) -> None:
-        found = ENDPOINT.fullmatch(endpoint)
-        if found is None or int(found["port"] or 1) not in range(1, 65536):
-            raise InputError(f"endpoint {endpoint!r}: expected tcp://HOST:PORT or ipc://PATH, as in publish.decisions")
+        check_endpoint(endpoint)
         self.endpoint = endpoint
         self._caller = caller
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
