@@ -158,9 +158,9 @@ class Clerk:
             remove(self._endpoint)
 
     def _hang_up(self) -> None:
-        self._socket.close()
         if self._door is not None:
             self._door.close()
+        self._socket.close()
         self._context.term()
 
     def _step(self, last: bool = False) -> None:

@@ -39,6 +39,7 @@ REFUSALS: dict[str, str] = {
     "plain": "a peer without keys",  # where it hangs up first, it counts as broken_off
     "wrong_key": "a peer that takes us for somebody with another public key",
     "malformed": "a peer that does not keep to the protocol",
+    "our_failure": "somebody because of a bug here",
     "broken_off": "a peer that left, or did not speak, before it had shown its key",
 }
 _FAILURES = {"mechanism": "plain", "cryptographic": "wrong_key", "malformed": "malformed", "broken_off": "broken_off"}
@@ -58,6 +59,7 @@ class Door:
         self._refused = Counter(dict.fromkeys(REFUSALS, 0))
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._handshakes: Handshakes | None = None
 
     def refused(self) -> dict[str, int]:
         """Return how many connections were refused since the start, by reason (REFUSALS)."""
@@ -73,7 +75,7 @@ class Door:
         requests = context.socket(zmq.REP)
         requests.setsockopt(zmq.LINGER, 0)
         requests.bind(ZAP)
-        handshakes = Handshakes(context, socket)
+        handshakes = self._handshakes = Handshakes(context, socket)
         self._stop.clear()
         self._thread = threading.Thread(
             target=self._run, args=(requests, handshakes), name=f"door-{self.name}", daemon=True
@@ -81,7 +83,10 @@ class Door:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread; nobody comes in from here on. Before the context is terminated."""
+        """End the thread; nobody comes in from here on. By the thread that has the socket, before that is closed."""
+        if self._handshakes is not None:
+            self._handshakes.stop()
+            self._handshakes = None
         self._stop.set()
         if self._thread is not None:
             self._thread.join(JOIN_S)
@@ -91,21 +96,25 @@ class Door:
         poller = zmq.Poller()
         poller.register(requests, zmq.POLLIN)
         poller.register(handshakes.events, zmq.POLLIN)
+        while not self._stop.is_set():
+            poller.poll(TICK_MS)
+            for _ in range(MAX_REQUESTS):
+                if not requests.poll(0, zmq.POLLIN):
+                    break
+                requests.send_multipart(self._answer_or_refuse(requests.recv_multipart()))
+            for failure in handshakes.failures():
+                if failure in _FAILURES:  # what is not allowed was counted when it was asked
+                    self._refuse(_FAILURES[failure], "")
+        requests.close()
+        handshakes.close()
+
+    def _answer_or_refuse(self, request: Sequence[bytes]) -> list[bytes]:
+        """Return the reply; a bug here lets nobody in, and must not end the thread that the socket waits for."""
         try:
-            while not self._stop.is_set():
-                poller.poll(TICK_MS)
-                for _ in range(MAX_REQUESTS):
-                    if not requests.poll(0, zmq.POLLIN):
-                        break
-                    requests.send_multipart(self._answer(requests.recv_multipart()))
-                for failure in handshakes.failures():
-                    if failure in _FAILURES:  # what is not allowed was counted when it was asked
-                        self._refuse(_FAILURES[failure], "")
-        except Exception:
-            log.exception("the door of %s ends here, and nobody is let in any more; a bug", self.name)
-        finally:
-            requests.close()
-            handshakes.close()
+            return self._answer(request)
+        except Exception as error:  # noqa: BLE001  # told, counted, and no reason to let the feed stand still
+            self._refuse("our_failure", repr(error))
+            return _reply(request[1], b"300", b"not now")
 
     def _answer(self, request: Sequence[bytes]) -> list[bytes]:
         """Return the reply to a request: version, id, domain, address, identity, mechanism, key."""

@@ -1,5 +1,8 @@
 """What became of the handshakes of one socket: libzmq's own word, by reason. Nothing here blocks.
 
+libzmq's own thread waits for room to tell it, and where nobody listens any more it waits for ever, with every
+connection of the socket. So who listens has to go on until `stop`, and what it listens with is closed after that.
+
 Bytes that are no ZMTP at all are closed by libzmq without a word, so they are not counted.
 """
 
@@ -25,9 +28,10 @@ FINAL = frozenset({"mechanism", "cryptographic", "malformed", "not_allowed"})
 
 
 class Handshakes:
-    """Watches `socket`, which belongs to `context` and is not bound or connected yet. Used by one thread at a time."""
+    """Watches `socket`, which belongs to `context` and is not bound or connected yet."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes]) -> None:
+        self._socket = socket
         address = f"inproc://handshakes-{next(_numbers)}"
         kinds = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
         socket.monitor(address, kinds | zmq.EVENT_HANDSHAKE_FAILED_AUTH)
@@ -51,6 +55,10 @@ class Handshakes:
                 found.append("broken_off")
         return found
 
+    def stop(self) -> None:
+        """Let libzmq tell nothing any more: by the thread that has the watched socket, before that is closed."""
+        self._socket.disable_monitor()
+
     def close(self) -> None:
-        """Stop listening; the watched socket is closed by its owner, before or after."""
+        """Forget what is there; after `stop`, by the thread that asked for failures."""
         self.events.close()

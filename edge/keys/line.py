@@ -82,8 +82,11 @@ class Line:
 
     def close(self) -> None:
         """Close the socket; the context stays."""
-        self.socket.close()
+        while self._handshakes.failures():  # so that libzmq does not wait for room while it is told to stop
+            pass
+        self._handshakes.stop()
         self._handshakes.close()
+        self.socket.close()
 
     def _lay(self) -> None:
         self._final, self._laid_ns = False, self._clock_ns()

@@ -61,11 +61,11 @@ class ZmqPublisher(Publisher):
         self._is_bound = True
 
     def _close(self) -> None:
+        if self._door is not None:
+            self._door.close()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        if self._door is not None:
-            self._door.close()
         if self._context is not None:
             self._context.term()
             self._context = None

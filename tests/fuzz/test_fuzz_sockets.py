@@ -35,6 +35,7 @@ from edge.publish.zmq_pub import ZmqPublisher
 
 WAIT_MS = 20_000
 SHORT, WHOLE = 1_000, 10_000
+STEPS = ((0, 64), (64, 266), (266, None))  # greeting; READY and more, or HELLO; INITIATE: each is waited for
 OLD = (b"\x01\x00", b"\xff\0\0\0\0\0\0\0\1\x7f\1\2\0\0", b"GET / HTTP/1.1\r\n\r\n", b"\x05\x00abcd")
 MOST_MIB = 50
 
@@ -240,13 +241,13 @@ def storm(target: Target, count: int, seed: int, stranger: KeyPair) -> None:
     target.good()
     before_mib = resident_mib(target.pid)
     for _ in range(count // 50):
-        held = []
-        for _ in range(50):
-            connection = socket_module.create_connection(("127.0.0.1", target.port), 10)
-            held.append(connection)
-            with suppress(OSError):  # it may have hung up already
-                connection.sendall(mutated(generator, generator.choice(said)))
-        target.good()
+        held = [socket_module.create_connection(("127.0.0.1", target.port), 10) for _ in range(50)]
+        lies = [mutated(generator, generator.choice(said)) for _ in held]
+        for start, end in STEPS:
+            for connection, lie in zip(held, lies, strict=True):
+                with suppress(OSError):  # it may have hung up already
+                    connection.sendall(lie[start:end])
+            target.good()  # and time for the other side to answer
         for connection in held:
             connection.close()
     target.good()

@@ -7,6 +7,7 @@ import os
 import socket as socket_module
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import zmq
 from key_parts import allow, connected, door, free_port, pairs, until
 
 from edge.keys import door as door_module
+from edge.keys.allowed import AllowList
 from edge.publish.zmq_pub import ZmqPublisher
 
 
@@ -165,3 +167,62 @@ def test_doors_leak_no_descriptor_and_no_thread(tmp_path: Path, endpoint: str) -
         with ZmqPublisher(endpoint, 10, gate) as publisher:
             publisher.send("decision.basket", b"x")
     assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+
+
+HELLO_OF_NOBODY = b"\xff\0\0\0\0\0\0\0\1\x7f\3\0CURVE" + bytes(48) + b"\4\xc8\5HELLO" + bytes(194)
+
+
+@contextmanager
+def knocking(endpoint: str) -> Iterator[None]:
+    """Strangers who send what is no handshake, as fast as they can."""
+    stop = threading.Event()
+
+    def knock() -> None:
+        while not stop.is_set():
+            try:
+                with socket_module.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])), 1) as raw:
+                    raw.sendall(HELLO_OF_NOBODY)
+            except OSError:
+                stop.wait(0.001)
+
+    thread = threading.Thread(target=knock)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_door_that_was_closed_does_not_stop_the_others(tmp_path: Path, endpoint: str, context: zmq.Context) -> None:
+    """libzmq's thread waits for ever to tell of a failed handshake where it was not told to stop telling."""
+    own, till = pairs(tmp_path, "cart-1", "till-3")
+    gate = door(tmp_path, own, till)
+    with (
+        ZmqPublisher(endpoint, 1000, gate) as publisher,
+        connected(context, zmq.SUB, endpoint, till, own.public) as sub,
+        knocking(endpoint),
+    ):
+        heard(publisher, sub)
+        until(lambda: gate.refused()["malformed"] > 20)
+        gate.close()
+        for number in range(200):
+            assert publisher.send("decision.basket", str(number).encode())
+            while sub.recv_multipart()[1] != str(number).encode():
+                pass
+
+
+def test_a_bug_at_the_door_lets_nobody_in_and_stops_nobody_who_is_in(
+    tmp_path: Path, endpoint: str, context: zmq.Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, till, late = pairs(tmp_path, "cart-1", "till-3", "late")
+    gate = door(tmp_path, own, till, late)
+    with (
+        ZmqPublisher(endpoint, 1000, gate) as publisher,
+        connected(context, zmq.SUB, endpoint, till, own.public) as sub,
+    ):
+        heard(publisher, sub)
+        monkeypatch.setattr(AllowList, "name_of", lambda *_: 1 / 0)
+        with connected(context, zmq.SUB, endpoint, late, own.public) as refused:
+            nothing_comes(publisher, refused)
+        heard(publisher, sub)

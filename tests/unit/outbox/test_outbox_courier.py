@@ -173,7 +173,7 @@ def test_a_collector_that_gets_its_keys_later_is_found_again(
             assert plain.poll(500) == 0, "nothing goes out in the clear"
             plain.close(0)
             context.term()
-            with zmq.Context() as second, closing(door), second.socket(zmq.ROUTER) as guarded:
+            with zmq.Context() as second, second.socket(zmq.ROUTER) as guarded, closing(door):
                 guarded.setsockopt(zmq.RCVTIMEO, WAIT_MS)
                 guarded.setsockopt(zmq.LINGER, 0)
                 door.guard(second, guarded)
