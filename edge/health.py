@@ -36,7 +36,8 @@ class Health:
     ladder stands. `outbox` and `feedback` ask these. None where there is none. `reload`, `self_test`: see
     `edge.messages.HealthMessage`. `engine_ready`: it gave the bundle's golden rows. `turn_ns` is when the loop last
     began a turn, None before the first. `planned_mib` is what the daemon will take in the end (`edge.footprint`), 0
-    where the bundle does not say. `classes` counts by product where somebody may ask.
+    where the bundle does not say. `classes` counts by product where somebody may ask. `refused` asks the doors of the
+    sockets (`edge.keys`).
     """
 
     started_ns: int
@@ -52,6 +53,7 @@ class Health:
     feedback: Callable[[], FeedbackState] | None = None
     reload: str = ""
     self_test: messages.SelfTestHealth | None = None
+    refused: Callable[[], dict[str, dict[str, int]]] = dict
     frames: int = 0
     decisions: int = 0
     publish_dropped: int = 0
@@ -139,6 +141,7 @@ class Health:
             reload=self.reload,
             self_test=self.self_test,
             stages_p99_ms=self.stages.p99_ms(),
+            refused=self.refused(),
         )
 
     def _ladder(self) -> messages.LadderHealth | None:

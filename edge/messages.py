@@ -222,7 +222,8 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `ladder`, `outbox` and
     `feedback` are there where they are configured. `reload` says how reading the configuration again ended the last
     time, empty before the first; `self_test` is there after the first one. `stages_p99_ms`: by stage (`edge.stages`),
-    of its last 256 samples.
+    of its last 256 samples. `refused` counts connections that were not let in, by socket and reason
+    (`edge.keys.door`), of sockets with keys.
     """
 
     schema: int
@@ -246,6 +247,7 @@ class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     reload: str = ""
     self_test: SelfTestHealth | None = None
     stages_p99_ms: dict[str, float] = {}
+    refused: dict[str, dict[str, int]] = {}
 
 
 class LowAccuracy(_Message, frozen=True):

@@ -12,16 +12,27 @@ import math
 import sys
 
 import zmq
+import zmq.auth
 
 
 def main() -> None:
     """Listen until --count decisions came, or until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--endpoint", default="tcp://127.0.0.1:5556", help="publish.decisions of edge-daemon")
+    parser.add_argument("--own", metavar="FILE", help="our NAME.secret, of edge-keys; where the daemon has keys")
+    parser.add_argument("--peer", metavar="FILE", help="the NAME.pub of the daemon; with --own")
     parser.add_argument("--count", type=int, default=None, metavar="N", help="end after N decisions")
     arguments = parser.parse_args()
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
     socket.subscribe("")
+    if (arguments.own is None) != (arguments.peer is None):
+        parser.error("--own and --peer belong together")
+    try:
+        if arguments.own is not None:
+            socket.curve_publickey, socket.curve_secretkey = zmq.auth.load_certificate(arguments.own)
+            socket.curve_serverkey, _ = zmq.auth.load_certificate(arguments.peer)
+    except (OSError, TypeError, ValueError) as error:
+        parser.error(f"--own {arguments.own} --peer {arguments.peer}: {error}; expected NAME.secret and NAME.pub")
     try:
         socket.connect(arguments.endpoint)  # need not be there yet: ZeroMQ goes on trying
     except zmq.ZMQError as error:

@@ -34,6 +34,7 @@ from edge.feedback.tally import Checked
 from edge.footprint import available_mib, needed_mib, refuse_too_large
 from edge.health import Health, resident_mib
 from edge.heap import give_back_freed
+from edge.keys.assembly import Keys, keys_of
 from edge.life.notify import Notifier
 from edge.life.reload import Reload, Running, still_loading
 from edge.life.selftest import SelfTest
@@ -89,7 +90,7 @@ def _daemon(argv: Sequence[str]) -> int:
 
 
 def _check(path: Path) -> int:
-    config, bundle = _read(path)
+    config, _, bundle = _read(path)
     with ExitStack() as stack:
         engine = stack.enter_context(engine_of(bundle, config.engine))
         for camera in config.cameras:
@@ -99,22 +100,24 @@ def _check(path: Path) -> int:
     return 0
 
 
-def _read(path: Path) -> tuple[DaemonConfig, Bundle]:
+def _read(path: Path) -> tuple[DaemonConfig, Keys, Bundle]:
     config = load_daemon_config(path, parse_source)
     logs.set_up(config.log.format)
+    keys = keys_of(config.keys, time.monotonic_ns)
     bundle = read_bundle(real_path(Path(config.bundle)))  # a link may point elsewhere before the engine is loaded
     refuse_too_large(bundle, config, available_mib(), resident_mib(), runtime_mib(bundle, config.engine))
-    return config, bundle
+    return config, keys, bundle
 
 
 def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack: ExitStack) -> Daemon:
     """Return a daemon of opened parts, which `stack` closes. Nothing outside `Running` may keep hold of the bundle."""
-    config, bundle = _read(arguments.config)
+    config, keys, bundle = _read(arguments.config)
+    publish = config.publish
     recorder = stack.enter_context(Recorder(arguments.record, config, bundle.id)) if arguments.record else None
-    publisher = stack.enter_context(ZmqPublisher(config.publish.decisions, config.publish.high_water_mark))
-    health = Health(started_ns=time.monotonic_ns(), bundle_id=bundle.id)
+    publisher = stack.enter_context(ZmqPublisher(publish.decisions, publish.high_water_mark, keys.publish))
+    health = Health(started_ns=time.monotonic_ns(), bundle_id=bundle.id, refused=keys.refused)
     health.planned_mib = needed_mib(bundle, config, runtime_mib(bundle, config.engine))
-    courier = stack.enter_context(_courier(config.outbox)) if config.outbox else None
+    courier = stack.enter_context(_courier(config.outbox, keys)) if config.outbox else None
     health.outbox = courier.state if courier else None
     together = stack.enter_context(Together())
     cameras = _opened_cameras(config, bundle, health, together)
@@ -123,7 +126,7 @@ def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack
     if health.degraded:
         log.warning("degraded, the engine's reference on the CPU decides: %s", health.degraded)
     origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
-    clerk = _feedback(config.feedback, bundle, origin, health.checked) if config.feedback else None
+    clerk = _feedback(config.feedback, bundle, origin, keys, health.checked) if config.feedback else None
     feedback = together.enter_context(clerk) if clerk else None
     health.feedback = feedback.clerk.state if feedback else None
     sender = Sender(publisher, config.publish.format, courier, feedback)
@@ -177,22 +180,22 @@ def _let_go(daemon: Daemon, running: Running) -> None:
 
 
 @contextmanager
-def _courier(config: OutboxConfig) -> Iterator[Courier]:
+def _courier(config: OutboxConfig, keys: Keys) -> Iterator[Courier]:
     limits = Limits(config.max_rows, config.max_mib << 20)
     with Store(Path(config.path), limits) as store:
         if store.put_aside is not None:
             log.error("outbox %s was damaged; it was put aside as %s and begins anew", config.path, store.put_aside)
         if store.rows:
             log.info("outbox: %d messages of earlier starts wait for %s", store.rows, config.collector)
-        with Courier(store, config.collector, time.monotonic_ns) as courier:
+        with Courier(store, config.collector, time.monotonic_ns, keys.outbox) as courier:
             yield courier
 
 
 @contextmanager
 def _feedback(
-    config: FeedbackConfig, bundle: Bundle, origin: messages.Origin, on_checked: Callable[[Checked], None]
+    config: FeedbackConfig, bundle: Bundle, origin: messages.Origin, keys: Keys, on_checked: Callable[[Checked], None]
 ) -> Iterator[Feedback]:
-    with clerk_of(config, bundle, origin.device_id, time.monotonic_ns, on_checked) as clerk:
+    with clerk_of(config, bundle, origin.device_id, time.monotonic_ns, keys.feedback, on_checked) as clerk:
         yield Feedback(Auditor(origin.epoch, config.audit_share), clerk)
 
 

@@ -11,17 +11,18 @@ import logging
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import zmq
 
 from edge import logs
-from edge.address import is_local
 from edge.collect.archive import Added, Archive
 from edge.command import Parser, run
 from edge.errors import InputError, PublishError
+from edge.keys.door import Door
+from edge.keys.options import add_door, door_from
 from edge.listening import refuse_taken, remove
 from edge.outbox.wire import acknowledgement, row_of
 
@@ -46,39 +47,47 @@ def _collect(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--listen", default="tcp://127.0.0.1:5560", help="where outboxes deliver (default: %(default)s)"
     )
-    parser.add_argument("--insecure", action="store_true", help="listen beyond this machine, unencrypted and unchecked")
     parser.add_argument("--log-format", choices=logs.FORMS, default="text", help="of what is said on standard error")
+    add_door(parser)
     arguments = parser.parse_args(argv)
     logs.set_up(arguments.log_format)
-    if not arguments.insecure and not is_local(arguments.listen):
-        found = "reaches beyond this machine, and what comes there is neither encrypted nor checked"
-        raise InputError(f"--listen {arguments.listen}: {found}; listen on 127.0.0.1, or add --insecure")
+    door = door_from(arguments, "collect", "--listen", arguments.listen)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with Archive(arguments.out) as archive, zmq.Context(io_threads=1) as context, context.socket(zmq.ROUTER) as socket:
-        _listen(socket, arguments.listen)
+    with Archive(arguments.out) as archive, _listening(arguments.listen, door) as socket:
         print(f"listening on {socket.getsockopt_string(zmq.LAST_ENDPOINT)}", flush=True)
-        try:
-            added = _serve(socket, archive, stop)
-        finally:
-            remove(arguments.listen)
+        added = _serve(socket, archive, stop)
     print(
         f"{added.new} decisions written, {added.again} came again, {added.rejected} rejected; "
         f"{added.events} events written"
     )
+    if door is not None and any(door.refused().values()):
+        refused = ", ".join(f"{count} {reason}" for reason, count in door.refused().items() if count)
+        print(f"connections refused: {refused}")
     return 0
 
 
-def _listen(socket: zmq.Socket[bytes], endpoint: str) -> None:
-    socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+@contextmanager
+def _listening(endpoint: str, door: Door | None) -> Iterator[zmq.Socket[bytes]]:
     refuse_taken(endpoint, "--listen")
-    try:
-        socket.bind(endpoint)
-    except zmq.ZMQError as error:
-        raise PublishError(f"cannot listen on {endpoint}: {error.strerror}; free it or change --listen") from None
+    with zmq.Context(io_threads=1) as context, context.socket(zmq.ROUTER) as socket:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        if door is not None:
+            door.guard(context, socket)
+        try:
+            socket.bind(endpoint)
+            try:
+                yield socket
+            finally:
+                remove(endpoint)
+        except zmq.ZMQError as error:
+            raise PublishError(f"cannot listen on {endpoint}: {error.strerror}; free it or change --listen") from None
+        finally:
+            if door is not None:
+                door.close()
 
 
 def _serve(socket: zmq.Socket[bytes], archive: Archive, stop: threading.Event) -> Added:

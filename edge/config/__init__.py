@@ -5,6 +5,7 @@ from edge.config.daemon import DaemonConfig, json_schema, load_daemon_config
 from edge.config.degrade import DegradeConfig
 from edge.config.engine import MAX_THREADS, EngineConfig, SelfTestConfig
 from edge.config.feedback import AcceptErrorRule, AccuracyRule, FeedbackConfig, UnknownRateRule
+from edge.config.keys import KeysConfig
 from edge.config.log import LogConfig
 from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
 
@@ -20,6 +21,7 @@ __all__ = [
     "EngineConfig",
     "FeedbackConfig",
     "FullFrame",
+    "KeysConfig",
     "Locate",
     "LogConfig",
     "MetricsConfig",

@@ -14,12 +14,12 @@ import msgspec
 from msgspec import Meta
 
 from edge import yaml_file
-from edge.address import is_local
 from edge.config.base import Config, Identifier
 from edge.config.cameras import CameraConfig, Locate, Motion, Slots
 from edge.config.degrade import DegradeConfig
 from edge.config.engine import EngineConfig, SelfTestConfig
 from edge.config.feedback import FeedbackConfig
+from edge.config.keys import FOR_SOCKETS, KeysConfig, reach_faults
 from edge.config.log import LogConfig
 from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
 from edge.errors import InputError
@@ -44,6 +44,7 @@ class DaemonConfig(Config, frozen=True):
     metrics: MetricsConfig | None = None
     degrade: DegradeConfig | None = DegradeConfig()
     engine: EngineConfig = EngineConfig()
+    keys: KeysConfig | None = None
     self_test: SelfTestConfig | None = SelfTestConfig()
     log: LogConfig = LogConfig()
 
@@ -82,18 +83,26 @@ def _faults(config: DaemonConfig, understand: Callable[[str], Understood] | None
             else:
                 yield from _full_faults(f"cameras[{number}].when_full", camera, address.is_live)
         yield from _locate_faults(f"cameras[{number}].locate", camera.locate)
-    yield from _port_faults("publish.decisions", config.publish.decisions, least=1)
-    yield from _reach_faults("publish.decisions", config.publish.decisions, config.publish.insecure)
-    if config.outbox is not None:
-        yield from _port_faults("outbox.collector", config.outbox.collector, least=1)
-        yield from _reach_faults("outbox.collector", config.outbox.collector, config.outbox.insecure)
-    if config.feedback is not None:
-        yield from _port_faults("feedback.listen", config.feedback.listen, least=1)
-        yield from _reach_faults("feedback.listen", config.feedback.listen, config.feedback.insecure)
+    yield from _socket_faults(config)
     if config.degrade is not None:
         yield from _degrade_faults(config.degrade)
+
+
+def _socket_faults(config: DaemonConfig) -> Iterator[yaml_file.Fault]:
+    named = {by for by in FOR_SOCKETS if getattr(config.keys, by, None) is not None}
+    sockets = [(("publish.decisions", config.publish.decisions), config.publish.insecure, "subscribers")]
+    if config.outbox is not None:
+        sockets.append((("outbox.collector", config.outbox.collector), config.outbox.insecure, "collector"))
+    if config.feedback is not None:
+        sockets.append((("feedback.listen", config.feedback.listen), config.feedback.insecure, "senders"))
+    for (key, address), insecure, by in sockets:
+        yield from _port_faults(key, address, least=1)
+        yield from reach_faults(key, address, insecure, (by, by in named))
     if config.metrics is not None:
         yield from _port_faults("metrics.listen", config.metrics.listen, least=0)
+        yield from reach_faults("metrics.listen", f"tcp://{config.metrics.listen}", config.metrics.insecure)
+    for by in sorted(named - {by for *_, by in sockets}):
+        yield f"keys.{by}", "given, but the part of the daemon that it is for is not configured; take it away"
 
 
 def _full_faults(key: str, camera: CameraConfig, is_live: bool) -> Iterator[yaml_file.Fault]:
@@ -120,28 +129,13 @@ def _port_faults(key: str, address: str, least: int) -> Iterator[yaml_file.Fault
         yield key, f"port {port}, expected {least} to {MAX_PORT}"
 
 
-def _reach_faults(key: str, address: str, insecure: bool) -> Iterator[yaml_file.Fault]:
-    if not insecure and not is_local(address):
-        found = f"{address} reaches beyond this machine, and what goes there is neither encrypted nor checked"
-        yield key, f"{found}; use 127.0.0.1, or say `insecure: true` beside it"
-
-
 def _degrade_faults(settings: DegradeConfig) -> Iterator[yaml_file.Fault]:
-    for name, falls in (
-        ("memory", True),
-        ("own_memory", False),
-        ("temperature_c", False),
-        ("queue", False),
-        ("disk_mib", True),
-    ):
-        marks = getattr(settings, name)
-        ordered = sorted(set(marks), reverse=falls)
-        if list(marks) != ordered:
-            way = "falling" if falls else "rising"
-            yield (
-                f"degrade.{name}",
-                f"{list(marks)}, expected three {way} numbers: relaxed, a step down, all steps down",
-            )
+    rising = {"own_memory": settings.own_memory, "temperature_c": settings.temperature_c, "queue": settings.queue}
+    falling = {"memory": settings.memory, "disk_mib": settings.disk_mib}
+    for name, marks in (*rising.items(), *falling.items()):
+        if list(marks) != sorted(set(marks), reverse=name in falling):
+            found = f"{list(marks)}, expected three {'falling' if name in falling else 'rising'} numbers"
+            yield f"degrade.{name}", f"{found}: relaxed, a step down, all steps down"
 
 
 def _twice(key: str, ids: Sequence[str]) -> Iterator[yaml_file.Fault]:

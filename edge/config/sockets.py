@@ -14,8 +14,8 @@ __all__ = ["MetricsConfig", "OutboxConfig", "PublishConfig"]
 class PublishConfig(Config, frozen=True):
     """Where decisions go. `format` is the payload; the topic table stands in `edge.messages`.
 
-    An endpoint that other machines can reach is refused unless `insecure` says that it is meant: what goes there is
-    neither encrypted nor checked.
+    An endpoint that other machines can reach needs keys (`edge.config.keys`), or `insecure`, which says that it is
+    meant: what goes there is neither encrypted nor checked.
     """
 
     decisions: Endpoint
@@ -39,10 +39,12 @@ class OutboxConfig(Config, frozen=True):
 
 
 class MetricsConfig(Config, frozen=True):
-    """Where Prometheus may scrape: /metrics, /metrics/classes, /healthz and /readyz.
+    """Where Prometheus may scrape, in plain HTTP: /metrics, /metrics/classes, /healthz and /readyz.
 
     /metrics/classes shows the first `max_classes` products, in the order of the bundle, that something happened to.
+    `insecure` as in `publish`; there are no keys for HTTP.
     """
 
     listen: Listen
     max_classes: Annotated[int, Meta(ge=0, le=100_000)] = 20_000
+    insecure: bool = False

@@ -14,6 +14,7 @@ from edge.feedback.judge import Catalogue, Judge
 from edge.feedback.ledger import Ledger
 from edge.feedback.store import Store
 from edge.feedback.tally import Checked
+from edge.keys.door import Door
 
 __all__ = ["catalogue_of", "clerk_of", "follow"]
 
@@ -37,6 +38,7 @@ def clerk_of(
     bundle: Bundle,
     device_id: str,
     clock_ns: Callable[[], int],
+    door: Door | None = None,
     on_checked: Callable[[Checked], None] | None = None,
 ) -> Iterator[Clerk]:
     """Yield a clerk at work; raises InputError and PublishError as its parts do. `on_checked`: see `Ledger`."""
@@ -47,7 +49,7 @@ def clerk_of(
         judge = Judge(config, catalogue)
         ledger = Ledger(store, judge, catalogue, device_id, config.window_verdicts)
         ledger.on_checked = on_checked
-        with Clerk(Parts(store, judge, ledger), config.listen, config.window_verdicts, clock_ns) as clerk:
+        with Clerk(Parts(store, judge, ledger), config.listen, config.window_verdicts, clock_ns, door) as clerk:
             yield clerk
 
 

@@ -28,6 +28,7 @@ from edge.feedback.ledger import Ledger
 from edge.feedback.state import Decided, FeedbackState, Told
 from edge.feedback.store import Store
 from edge.feedback.wire import MAX_BYTES, Answer, Ask, Verdict, decode
+from edge.keys.door import Door
 from edge.listening import refuse_taken, remove
 
 __all__ = ["QUEUE", "Clerk", "Parts"]
@@ -61,11 +62,17 @@ class _Change:
 
 
 class Clerk:
-    """Works inside `with`; raises PublishError where `endpoint` is taken. `window` is what the heartbeat says it is."""
+    """Works inside `with`; raises PublishError where `endpoint` is taken. `window` is what the heartbeat says it is.
 
-    def __init__(self, parts: Parts, endpoint: str, window: int, clock_ns: Callable[[], int]) -> None:
+    Behind `door` come verdicts of those on its list alone.
+    """
+
+    def __init__(
+        self, parts: Parts, endpoint: str, window: int, clock_ns: Callable[[], int], door: Door | None = None
+    ) -> None:
         self._parts = parts
         self._endpoint = endpoint
+        self._door = door
         self._window = window
         self._clock_ns = clock_ns
         self._queue: queue.Queue[Decided] = queue.Queue(QUEUE)
@@ -95,8 +102,7 @@ class Clerk:
         try:
             self._listen(self._socket)
         except BaseException:
-            self._socket.close()
-            self._context.term()
+            self._hang_up()
             raise
         self._look()
         self._thread.start()
@@ -151,6 +157,8 @@ class Clerk:
         socket.setsockopt(zmq.SNDHWM, WAITING)
         socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
         refuse_taken(self._endpoint, "feedback.listen")
+        if self._door is not None:
+            self._door.guard(self._context, socket)
         try:
             socket.bind(self._endpoint)
         except zmq.ZMQError as error:
@@ -168,9 +176,14 @@ class Clerk:
         except Exception:
             log.exception("feedback ends here, deciding goes on; a bug")
         finally:
-            self._socket.close()
-            self._context.term()
+            self._hang_up()
             remove(self._endpoint)
+
+    def _hang_up(self) -> None:
+        if self._door is not None:
+            self._door.close()
+        self._socket.close()
+        self._context.term()
 
     def _step(self, last: bool = False) -> None:
         requests = self._requests()

@@ -70,6 +70,11 @@ class HealthCollector(Collector):
         dropped.add_metric(["publish"], health.publish_dropped)
         dropped.add_metric(["record"], health.record_dropped)
         yield dropped
+        refused = CounterMetricFamily("edge_connections_refused", "Connections not let in", labels=["socket", "reason"])
+        for socket, reasons in health.refused().items():
+            for reason, count in reasons.items():
+                refused.add_metric([socket, reason], count)
+        yield refused
 
     def _ladder(self) -> Iterator[Metric]:
         turn = self._health.turn

@@ -5,7 +5,8 @@ are sent while fewer than WINDOW of them are on their way. Where nothing is ackn
 acknowledged is sent again. The frame loop never waits: `put` is a bounded queue, and what finds it full is counted.
 
 A disk that refuses stops nothing: the queue fills meanwhile, the next tick tries again. No ZMTP heartbeats (they can
-abort a receiving process, libzmq 4.3.5); TCP keepalive and the acknowledgements serve.
+abort a receiving process, libzmq 4.3.5); TCP keepalive and the acknowledgements serve. With a caller the line is
+encrypted and the collector has to be the one whose public key the caller has (`edge.keys`).
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 
 import zmq
 
 from edge import messages
 from edge.errors import InputError, PublishError
+from edge.keys.line import Caller, Line
 from edge.outbox.state import EVENT, KINDS, Kind, OutboxState
 from edge.outbox.store import Entry, Store
 from edge.outbox.wire import acknowledged, row_frame
@@ -48,10 +50,16 @@ class Courier:
     """
 
     def __init__(
-        self, store: Store, endpoint: str, clock_ns: Callable[[], int], wall_ns: Callable[[], int] = time.time_ns
+        self,
+        store: Store,
+        endpoint: str,
+        clock_ns: Callable[[], int],
+        caller: Caller | None = None,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._store = store
         self._endpoint = endpoint
+        self._caller = caller
         self._clock_ns = clock_ns
         self._wall_ns = wall_ns
         self._queue: queue.Queue[Entry] = queue.Queue(QUEUE)
@@ -108,17 +116,15 @@ class Courier:
         )
 
     def _run(self) -> None:
-        with zmq.Context(io_threads=1) as context, context.socket(zmq.DEALER) as socket:
-            socket.setsockopt(zmq.LINGER, 0)
-            socket.setsockopt(zmq.IMMEDIATE, 1)
-            socket.setsockopt(zmq.SNDHWM, WINDOW)
-            socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-            socket.setsockopt(zmq.RECONNECT_IVL_MAX, RESEND_MS)
-            socket.connect(self._endpoint)
+        with (
+            zmq.Context(io_threads=1) as context,
+            closing(Line(context, self._endpoint, self._caller, _dealer, self._clock_ns)) as line,
+        ):
             while not self._stop.is_set():
-                socket.poll(TICK_MS, zmq.POLLIN)
-                self._step(socket)
-            self._finish(socket)
+                line.socket.poll(TICK_MS, zmq.POLLIN)
+                self._step(line.socket)
+                line.tend()
+            self._finish(line.socket)
 
     def _finish(self, socket: zmq.Socket[bytes]) -> None:
         """Commit what is queued, and give a collector that listens a moment to acknowledge."""
@@ -208,3 +214,13 @@ class Courier:
         if refused is not None and not self._refusing:
             log.error("the outbox's disk refuses: %s; deciding goes on, %d messages wait", refused, len(self._pending))
         self._refusing = refused is not None
+
+
+def _dealer(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
+    socket = context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.IMMEDIATE, 1)
+    socket.setsockopt(zmq.SNDHWM, WINDOW)
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, RESEND_MS)
+    return socket

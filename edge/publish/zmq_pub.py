@@ -6,6 +6,9 @@ they can abort the process of a subscriber that reads too slowly (libzmq 4.3.5);
 serve.
 Specification: ZeroMQ RFC 29 (PUBSUB).
 
+Encrypted, and open to the door's list alone, where there is a door (`edge.keys`); plain otherwise. What subscribers
+send is bounded in size, and read a bounded number at a time: no subscriber can hold the loop up.
+
 An ipc path is never taken from a file or from another publisher (`edge.listening`), and goes with this one.
 """
 
@@ -14,20 +17,24 @@ from __future__ import annotations
 import zmq
 
 from edge.errors import PublishError
+from edge.keys.door import Door
 from edge.listening import refuse_taken, remove
 from edge.ports import Publisher
 
 __all__ = ["ZmqPublisher"]
 
 LINGER_MS = 1000
+MAX_SUBSCRIPTION_BYTES = 4_096
+MAX_NOTED = 1_000  # subscriptions read at a time
 
 
 class ZmqPublisher(Publisher):
-    """Binds `endpoint` on entry; `high_water_mark` messages may wait for each subscriber."""
+    """Binds `endpoint` on entry, behind `door`; `high_water_mark` messages may wait for each subscriber."""
 
-    def __init__(self, endpoint: str, high_water_mark: int) -> None:
+    def __init__(self, endpoint: str, high_water_mark: int, door: Door | None = None) -> None:
         self._endpoint = endpoint
         self._high_water_mark = high_water_mark
+        self._door = door
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
         self._is_bound = False
@@ -41,7 +48,10 @@ class ZmqPublisher(Publisher):
         publisher.setsockopt(zmq.XPUB_VERBOSER, 1)
         publisher.setsockopt(zmq.SNDHWM, self._high_water_mark)
         publisher.setsockopt(zmq.LINGER, LINGER_MS)
+        publisher.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
         publisher.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        if self._door is not None:
+            self._door.guard(self._context, publisher)
         try:
             publisher.bind(self._endpoint)
         except zmq.ZMQError as error:
@@ -51,6 +61,8 @@ class ZmqPublisher(Publisher):
         self._is_bound = True
 
     def _close(self) -> None:
+        if self._door is not None:
+            self._door.close()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -82,7 +94,9 @@ class ZmqPublisher(Publisher):
         return True
 
     def _note_subscriptions(self, socket: zmq.Socket[bytes]) -> None:
-        """Drain what subscribers said: 1 + topic subscribes, 0 + topic unsubscribes."""
-        while socket.poll(0, zmq.POLLIN):
+        """Read what subscribers said: 1 + topic subscribes, 0 + topic unsubscribes."""
+        for _ in range(MAX_NOTED):
+            if not socket.poll(0, zmq.POLLIN):
+                return
             message: bytes = socket.recv()
             self.subscriptions += 1 if message[:1] == b"\x01" else -1

@@ -5,6 +5,7 @@ It only listens: nothing it does can slow the daemon down, except a queue of at 
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import time
@@ -16,7 +17,8 @@ from rich.live import Live
 
 from edge.command import Parser, run
 from edge.errors import RuntimeFault
-from edge.watch.feed import Feed
+from edge.keys.options import add_caller, caller_from
+from edge.watch.feed import Feed, check_endpoint
 from edge.watch.lines import line, summary
 from edge.watch.screen import draw
 from edge.watch.state import Row, WatchState
@@ -40,13 +42,17 @@ def _main(argv: Sequence[str]) -> int:
     parser.add_argument("--lines", action="store_true", help="one line per decision; so it is without a terminal")
     parser.add_argument("--count", type=int, metavar="N", help="end after N decisions")
     parser.add_argument("--timeout", type=float, metavar="S", help="end when no decision came for S seconds")
+    add_caller(parser)
     arguments = parser.parse_args(argv)
     if arguments.count is not None and arguments.count < 1:
         parser.error(f"--count {arguments.count}: expected 1 or more")
     if arguments.timeout is not None and not 0 < arguments.timeout <= 86_400:
         parser.error(f"--timeout {arguments.timeout}: expected more than 0 and at most 86400 seconds")
+    check_endpoint(arguments.endpoint)
+    caller = caller_from(arguments, "endpoint", arguments.endpoint)
+    logging.basicConfig(handlers=[logging.NullHandler()])  # what is wrong is told where the decisions are shown
     state = WatchState()
-    with Feed(arguments.endpoint) as feed, _ending_on_sigterm():
+    with Feed(arguments.endpoint, caller) as feed, _ending_on_sigterm():
         watch = _Watch(feed, state, arguments.count, arguments.timeout)
         try:
             if arguments.lines or not sys.stdout.isatty():
@@ -68,7 +74,7 @@ class _Watch:
         self.state = state
         self.endpoint = feed.endpoint
         self.interrupted = False
-        self._feed = feed
+        self.feed = feed
         self._count = count
         self._timeout_s = timeout_s
         self._deadline_ns = self._next_deadline_ns()
@@ -77,7 +83,7 @@ class _Watch:
         """Yield every decision, and None at least every `longest_ms` while other things or nothing come."""
         while not self._is_done() and time.monotonic_ns() < self._deadline_ns:
             left_ms = min(longest_ms, (self._deadline_ns - time.monotonic_ns()) // 1_000_000 + 1)
-            payload = self._feed.payload(int(max(left_ms, 0)))
+            payload = self.feed.payload(int(max(left_ms, 0)))
             row = None if payload is None else self.state.take(payload, time.monotonic_ns())
             if row is not None:
                 self._deadline_ns = self._next_deadline_ns()
@@ -102,7 +108,11 @@ class _Watch:
 
 def _print_lines(watch: _Watch) -> None:
     print(f"edge-watch: waiting for {watch.endpoint}", file=sys.stderr)
+    told = ""
     for row in watch.steps(longest_ms=1000):
+        if watch.feed.trouble != told:
+            told = watch.feed.trouble
+            print(f"edge-watch: {told}", file=sys.stderr)
         for event in watch.state.new_events():
             print(f"edge-watch: event {event.event}: {event.summary}", file=sys.stderr)
         if row is not None:
@@ -118,8 +128,8 @@ def _show_screen(watch: _Watch) -> None:
         for _ in watch.steps(longest_ms=REDRAW_NS // 1_000_000):
             now_ns = time.monotonic_ns()
             if now_ns >= next_ns:
-                picture = draw(watch.state.view(now_ns), watch.endpoint, console.width, console.height)
-                live.update(picture, refresh=True)
+                view, size = watch.state.view(now_ns), (console.width, console.height)
+                live.update(draw(view, watch.endpoint, *size, trouble=watch.feed.trouble), refresh=True)
                 next_ns = now_ns + REDRAW_NS
 
 

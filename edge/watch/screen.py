@@ -29,10 +29,10 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 NOTHING = "–"
 
 
-def draw(view: View, endpoint: str, width: int, height: int) -> RenderableType:
-    """Return the picture of `view` for a terminal of `width` x `height` characters."""
+def draw(view: View, endpoint: str, width: int, height: int, trouble: str = "") -> RenderableType:
+    """Return the picture of `view` for a terminal of `width` x `height` characters; `trouble` is why nothing comes."""
     if view.heard_ago_s is None and not view.malformed:
-        return Align.center(_waiting(endpoint), vertical="middle", height=height)
+        return Align.center(_waiting(endpoint, trouble), vertical="middle", height=height)
     middle = max(len(view.routes), min(len(view.cameras), 4))
     more = [line for line in (_stages(view), _outbox(view), _events(view)) if line is not None]
     rows = height - HEADER_LINES - len(more) - middle - 4  # two rules, the head of the list, the last line
@@ -41,10 +41,13 @@ def draw(view: View, endpoint: str, width: int, height: int) -> RenderableType:
     return Group(*parts, _last_line(view))
 
 
-def _waiting(endpoint: str) -> RenderableType:
+def _waiting(endpoint: str, trouble: str) -> RenderableType:
     lines = Text(justify="center")
     lines.append("waiting for ", style="bold yellow").append(endpoint, style="bold")
-    lines.append("\n\nnothing publishes there yet; this goes on by itself when edge-daemon does\n", style="dim")
+    if trouble:
+        lines.append(f"\n\n{trouble}\n", style="bold red")
+    else:
+        lines.append("\n\nnothing publishes there yet; this goes on by itself when edge-daemon does\n", style="dim")
     return lines.append("Ctrl-C ends", style="dim")
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from edge import messages
+from edge.keys.allowed import AllowList
+from edge.keys.door import Door
+from edge.keys.pair import key_text, make_pair, write_new
 from edge.publish.zmq_pub import ZmqPublisher
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
@@ -81,11 +86,15 @@ def traffic() -> tuple[list[tuple[str, bytes]], list[str]]:
 
 
 def outputs(
-    commands: Sequence[Sequence[str]], endpoint: str, sent: Sequence[tuple[str, bytes]], count: int
+    commands: Sequence[Sequence[str]],
+    endpoint: str,
+    sent: Sequence[tuple[str, bytes]],
+    count: int,
+    door: Door | None = None,
 ) -> list[tuple[int, list[str], list[str]]]:
     """Run all commands as subscribers of one publisher; return exit code and lines of standard output and error."""
     options = ["--endpoint", endpoint, "--count", str(count)]
-    with ZmqPublisher(endpoint, 1000) as publisher:
+    with ZmqPublisher(endpoint, 1000, door) as publisher:
         running = [
             subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
             for command in commands
@@ -135,6 +144,35 @@ def test_both_consumers_print_the_same_lines(node_consumer: list[str], tmp_path:
     python, node = outputs(both, f"ipc://{tmp_path}/decisions", sent, len(lines))
     assert node == python
     assert node[:2] == (0, lines)
+
+
+@pytest.mark.timeout(300)
+def test_both_consumers_take_keys(node_consumer: list[str], tmp_path: Path) -> None:
+    own, till = make_pair("cart-1", tmp_path), make_pair("till-3", tmp_path)
+    write_new(tmp_path / "allowed" / "till-3.pub", key_text(till.public), 0o644)
+    door = Door("publish", own, AllowList(tmp_path / "allowed"), time.monotonic_ns)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        endpoint = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    sent, lines = traffic()
+    keys = ["--own", str(tmp_path / "till-3.secret"), "--peer", str(tmp_path / "cart-1.pub")]
+    both = [[*python_consumer(), *keys], [*node_consumer, *keys]]
+    python, node = outputs(both, endpoint, sent, len(lines), door)
+    assert node == python
+    assert node[:2] == (0, lines)
+
+
+@pytest.mark.timeout(300)
+def test_both_consumers_refuse_half_of_the_keys_in_words(node_consumer: list[str], tmp_path: Path) -> None:
+    make_pair("till-3", tmp_path)
+    (tmp_path / "none.pub").write_text("nothing")
+    own = ["--own", str(tmp_path / "till-3.secret")]
+    for consumer in (python_consumer(), node_consumer):
+        for more, words in (([], "belong together"), (["--peer", str(tmp_path / "none.pub")], "expected NAME.secret")):
+            command = [*consumer, *own, *more]
+            ended = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=WAIT_S, check=False)
+            assert ended.returncode == 2
+            assert words in ended.stderr
 
 
 @pytest.mark.timeout(300)

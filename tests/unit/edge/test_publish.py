@@ -11,6 +11,7 @@ import pytest
 import zmq
 
 from edge.errors import InputError, PublishError
+from edge.publish import zmq_pub
 from edge.publish.journal import JournalPublisher
 from edge.publish.memory import MemoryPublisher
 from edge.publish.zmq_pub import ZmqPublisher
@@ -60,6 +61,46 @@ def test_a_subscriber_that_never_reads_makes_send_refuse_not_block(endpoint: str
             receiver.recv_multipart()
             received += 1
         assert received == accepted, "what send accepted arrives; what it refused was counted"
+
+
+def test_a_flood_of_subscriptions_does_not_hold_a_send_up(
+    endpoint: str, context: zmq.Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zmq_pub, "MAX_NOTED", 10)
+    with ZmqPublisher(endpoint, 10) as publisher, context.socket(zmq.XSUB) as peer:
+        peer.setsockopt(zmq.LINGER, 0)
+        peer.setsockopt(zmq.SNDHWM, 0)
+        peer.connect(endpoint)
+        for _ in range(500):
+            peer.send(b"\x01decision.")
+        while (before := publisher.subscriptions) < 500:
+            assert publisher.send("health", b"x")
+            assert publisher.subscriptions - before <= 10
+
+
+NULL_GREETING = b"\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL" + bytes(48)
+READY = b"\4\x19\5READY\x0bSocket-Type\0\0\0\3SUB"
+
+
+def test_a_subscription_that_is_too_large_cuts_off_who_sent_it_and_nobody_else(context: zmq.Context) -> None:
+    """Spoken by hand: libzmq's own subscriber does not survive a topic as long as this."""
+    with socket_module.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = probe.getsockname()
+    endpoint = f"tcp://127.0.0.1:{address[1]}"
+    with ZmqPublisher(endpoint, 10) as publisher, subscriber(context, endpoint) as good:
+        assert publisher.wait_for_subscriptions(1, WAIT_MS)
+        with socket_module.create_connection(address, WAIT_MS / 1000) as peer:
+            peer.sendall(NULL_GREETING)
+            assert len(peer.recv(64, socket_module.MSG_WAITALL)) == 64  # what comes sooner may not be looked at
+            peer.sendall(READY + b"\0\2\1x")
+            assert publisher.wait_for_subscriptions(2, WAIT_MS), "it speaks well enough to subscribe to x"
+            topic = b"\1" + b"y" * 5_000
+            peer.sendall(b"\2" + len(topic).to_bytes(8, "big") + topic)
+            while peer.recv(1_000):
+                pass
+        assert publisher.send("decision.basket", b"x")
+        assert good.recv_multipart()[1] == b"x"
 
 
 def test_without_subscribers_nothing_is_refused(endpoint: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ import zmq
 
 from edge import messages
 from edge.errors import InputError, PublishError
+from edge.keys import line
+from edge.keys.allowed import AllowList
+from edge.keys.door import Door
+from edge.keys.pair import key_text, make_pair, write_new
 from edge.outbox import courier as courier_module
 from edge.outbox.courier import Courier
 from edge.outbox.store import Limits, Store
@@ -153,6 +158,30 @@ def test_a_courier_that_broke_down_is_not_fed_in_silence(
         courier._thread.join(WAIT_MS / 1000)
         with pytest.raises(PublishError, match="start the daemon again"):
             courier.put(Route.ACCEPT, b"x")
+
+
+def test_a_collector_that_gets_its_keys_later_is_found_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libzmq alone would never dial again after it met a plain collector."""
+    monkeypatch.setattr(line, "REDIAL_NS", 200_000_000)
+    cart, own = make_pair("cart-1", tmp_path), make_pair("collector", tmp_path)
+    write_new(tmp_path / "carts" / "cart-1.pub", key_text(cart.public), 0o644)
+    door = Door("collect", own, AllowList(tmp_path / "carts"), time.monotonic_ns)
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as plain:
+        port = plain.bind_to_random_port("tcp://127.0.0.1")
+        with Courier(store, f"tcp://127.0.0.1:{port}", time.monotonic_ns, line.Caller(cart, own.public)) as courier:
+            sent = put_many(courier, 20)
+            assert plain.poll(500) == 0, "nothing goes out in the clear"
+            plain.close(0)
+            context.term()
+            with zmq.Context() as second, second.socket(zmq.ROUTER) as guarded, closing(door):
+                guarded.setsockopt(zmq.RCVTIMEO, WAIT_MS)
+                guarded.setsockopt(zmq.LINGER, 0)
+                door.guard(second, guarded)
+                guarded.bind(f"tcp://127.0.0.1:{port}")
+                assert take(guarded, 20) == sent
+                until(lambda: courier.state().waiting == 0)
 
 
 @pytest.mark.parametrize("rows", [[1], [1, 2, 3], [2**62, 0]])

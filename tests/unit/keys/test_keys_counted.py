@@ -1,0 +1,59 @@
+"""Who was refused is on the heartbeat and on the page for Prometheus, by socket and reason; in the log now and then."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import urllib.request
+
+import pytest
+
+from edge import messages
+from edge.health import Health
+from edge.keys.telling import EVERY_NS, MAX_KINDS, Telling
+from edge.metrics import MetricsServer
+
+REFUSED = {"publish": {"plain": 2, "not_listed": 5}, "feedback": {"plain": 0, "not_listed": 1}}
+
+
+def test_refusals_are_told_where_everything_else_is() -> None:
+    health = Health(0, refused=lambda: REFUSED)
+    message = health.message(messages.Origin("cart-1", "epoch", "bundle"), [], now_ns=1)
+    assert message.refused == REFUSED
+    assert messages.decode(messages.encode(message, "msgpack")) == message
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    with (
+        MetricsServer(listen, health, [], "b1"),
+        urllib.request.urlopen(f"http://{listen}/metrics", timeout=10) as page,
+    ):
+        text = page.read().decode()
+    assert 'edge_connections_refused_total{reason="not_listed",socket="publish"} 5.0' in text
+    assert 'edge_connections_refused_total{reason="plain",socket="feedback"} 0.0' in text
+
+
+def test_a_daemon_without_keys_tells_of_none() -> None:
+    assert Health(0).message(messages.Origin("cart-1", "epoch", "bundle"), [], now_ns=1).refused == {}
+
+
+def test_a_word_comes_once_a_minute_with_how_often_it_was_meant(caplog: pytest.LogCaptureFixture) -> None:
+    now_ns = 0
+    telling = Telling(logging.getLogger("test"), lambda: now_ns)
+    for _ in range(100):
+        telling.warning("plain", "refused a peer without keys")
+    telling.warning("not_listed", "refused a key")
+    now_ns = EVERY_NS
+    telling.warning("plain", "refused a peer without keys")
+    assert [record.getMessage() for record in caplog.records] == [
+        "refused a peer without keys",
+        "refused a key",
+        "refused a peer without keys (100 since the last word)",
+    ]
+
+
+def test_kinds_without_end_take_no_memory_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    telling = Telling(logging.getLogger("test"), lambda: 0)
+    for number in range(3 * MAX_KINDS):
+        telling.warning(str(number), "x")
+    assert len(caplog.records) == MAX_KINDS + 1
