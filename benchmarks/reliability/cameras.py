@@ -85,7 +85,7 @@ def measure(sizes: Sizes) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="reliability-") as place, _plugged_in() as cameras:
         folder, bed = Path(place), Bed(cameras)
         network = [CameraConfig(id=camera_id, source=camera.url) for camera_id, camera in cameras.items()]
-        config = write_cart(folder, [*network, clip_camera(folder, "calm")])
+        config = write_cart(folder, [*network, clip_camera(folder, "calm")], sizes)
         with listening(folder, bed.take), running(config) as daemon:
             names = (*cameras, "calm")
             until(lambda: all(bed.ages(name, 0) for name in names), "decisions about every camera")

@@ -21,6 +21,7 @@ import msgspec
 import psutil
 import zmq
 
+from benchmarks.reliability.sizes import Sizes
 from edge.bench.child import COMMAND
 from edge.config import CameraConfig, DaemonConfig, PublishConfig
 from edge.errors import RuntimeFault
@@ -35,15 +36,18 @@ RATE = 25.0  # frames a second of a clip
 PRODUCTS = 60
 
 
-def write_cart(folder: Path, cameras: Sequence[CameraConfig], **parts: Any) -> Path:
-    """Write a sample bundle of PRODUCTS products, if it is not there, and the configuration; return its path."""
-    if not (folder / "bundle").exists():
-        samples.write_sample_bundle(folder / "bundle", PRODUCTS)
+def write_cart(
+    folder: Path, cameras: Sequence[CameraConfig], sizes: Sizes, high_water_mark: int = 1000, **parts: Any
+) -> Path:
+    """Write the configuration, and a sample bundle of PRODUCTS products where `sizes` names none; return its path."""
+    bundle = sizes.bundle or folder / "bundle"
+    if not bundle.exists():
+        samples.write_sample_bundle(bundle, PRODUCTS)
     config = DaemonConfig(
         device_id="cart",
-        bundle=str(folder / "bundle"),
+        bundle=str(bundle),
         cameras=tuple(cameras),
-        publish=PublishConfig(decisions=f"ipc://{folder}/live"),
+        publish=PublishConfig(decisions=f"ipc://{folder}/live", high_water_mark=high_water_mark),
         **parts,
     )
     path = folder / "cart.yaml"
@@ -51,11 +55,11 @@ def write_cart(folder: Path, cameras: Sequence[CameraConfig], **parts: Any) -> P
     return path
 
 
-def clip_camera(folder: Path, name: str, realtime: bool = True) -> CameraConfig:
-    """Return a camera that loops over a clip of all products, at RATE or as fast as it is decided on."""
+def clip_camera(folder: Path, name: str, realtime: bool = True, rate: float = RATE) -> CameraConfig:
+    """Return a camera that loops over a clip of all products, at `rate` or as fast as it is decided on."""
     path = folder / "clip.avi"
     if not path.exists():
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), RATE, (96, 96))
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (96, 96))
         for number in range(PRODUCTS):
             for _ in range(10):
                 writer.write(samples.product(number))
@@ -77,17 +81,9 @@ class Heard:
         else:
             self.messages.append((now_ns, message))
 
-    def decisions(
-        self, camera_id: str, since_ns: int = 0, until_ns: int = 1 << 62
-    ) -> list[tuple[int, DecisionMessage]]:
-        """Return the decisions of a camera (of all where it is empty) that came in a span of time."""
-        return [
-            (at_ns, message)
-            for at_ns, message in self.messages
-            if since_ns <= at_ns < until_ns
-            and isinstance(message, DecisionMessage)
-            and camera_id in ("", message.camera_id)
-        ]
+    def decisions(self) -> list[tuple[int, DecisionMessage]]:
+        """Return the decisions so far, and when each came."""
+        return [(at_ns, message) for at_ns, message in list(self.messages) if isinstance(message, DecisionMessage)]
 
     def health(self) -> HealthMessage | None:
         """Return the last heartbeat."""

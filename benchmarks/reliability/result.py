@@ -12,19 +12,25 @@ __all__ = ["Result", "markdown", "shown"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The figures of one fault. `not_run` says why there are none; `remark` is what a reader must know besides."""
+    """The figures of one fault. `remark` is what a reader must know besides.
+
+    `not_run` says why there are no figures; `failed` that there should have been, and the product is to blame.
+    """
 
     fault: str
     figures: tuple[Figure, ...] = ()
     not_run: str = ""
     remark: str = ""
+    failed: bool = False
 
     @property
     def verdict(self) -> str:
-        """Return met, missed, or not run; a figure whose `passed` is None says nothing either way."""
+        """Return met, missed, not run, or not told: a figure with a bar that neither passed nor failed."""
+        if self.failed or any(figure.passed is False for figure in self.figures):
+            return "missed"
         if not self.figures:
             return "not run"
-        return "missed" if any(figure.passed is False for figure in self.figures) else "met"
+        return "not told" if any(figure.bar and figure.passed is None for figure in self.figures) else "met"
 
 
 def markdown(results: Sequence[Result]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["FULL", "SHORT", "Sizes"]
 
@@ -23,6 +24,7 @@ class Sizes:
     full_disk_s: float = 60.0
     jump_s: float = 15.0
     soak_minutes: float = 30.0
+    bundle: Path | None = None  # None: the colour patterns of the tests
 
 
 FULL = Sizes()
