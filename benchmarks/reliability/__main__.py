@@ -1,4 +1,4 @@
-"""`python -m benchmarks.reliability`: break things one after the other, print the table, exit with 1 on a missed bar."""
+"""`python -m benchmarks.reliability`: break things one after the other, print the table, exit 1 on a missed bar."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def _measured(fault: str, sizes: Sizes) -> list[Result]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=FAULTS, metavar="FAULT", help=", ".join(FAULTS))
-    parser.add_argument("--short", action="store_true", help="seconds instead of an hour and a half; shows that it runs")
+    parser.add_argument(
+        "--short", action="store_true", help="seconds instead of an hour and a half; shows that it runs"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON too")
     for field in dataclasses.fields(Sizes):
         kind = Path if field.name == "bundle" else type(field.default)

@@ -23,17 +23,20 @@ import zmq
 
 from benchmarks.reliability.sizes import Sizes
 from edge.bench.child import COMMAND
-from edge.config import CameraConfig, DaemonConfig, PublishConfig
+from edge.config import CameraConfig, DaemonConfig, PublishConfig, Slot, Slots
 from edge.errors import RuntimeFault
 from edge.messages import DecisionMessage, HealthMessage, Message, decode
 from tests import samples
 
-__all__ = ["Daemon", "Heard", "clip_camera", "listening", "running", "until", "write_cart"]
+__all__ = ["Daemon", "Heard", "busy_camera", "clip_camera", "listening", "running", "until", "write_cart"]
 
 PATIENCE_S = 60.0
 STOP_S = 20.0
 RATE = 25.0  # frames a second of a clip
 PRODUCTS = 60
+MJPG = int.from_bytes(b"MJPG", "little")
+SLOTS = 8
+WHOLE = ((0, 0), (96, 0), (96, 96), (0, 96))
 
 
 def write_cart(
@@ -59,12 +62,18 @@ def clip_camera(folder: Path, name: str, realtime: bool = True, rate: float = RA
     """Return a camera that loops over a clip of all products, at `rate` or as fast as it is decided on."""
     path = folder / "clip.avi"
     if not path.exists():
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (96, 96))
+        writer = cv2.VideoWriter(str(path), MJPG, rate, (96, 96))
         for number in range(PRODUCTS):
             for _ in range(10):
                 writer.write(samples.product(number))
         writer.release()
     return CameraConfig(id=name, source=str(path), loop=True, realtime=realtime)
+
+
+def busy_camera(folder: Path, name: str) -> CameraConfig:
+    """Return a camera that gives SLOTS decisions a frame, as fast as they are made."""
+    slots = tuple(Slot(id=f"s{number}", polygon=WHOLE) for number in range(SLOTS))
+    return msgspec.structs.replace(clip_camera(folder, name, realtime=False), locate=Slots(slots=slots))
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """Subscribers by the dozen in one process: most read, some come and go, one never reads. Ends on SIGTERM.
 
-    python -m benchmarks.reliability.crowd ENDPOINT COUNT
+python -m benchmarks.reliability.crowd ENDPOINT COUNT
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def main() -> None:
             socket.close()
 
 
-def _subscriber(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, high_water_mark: int = 1000) -> zmq.Socket[bytes]:
+def _subscriber(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, high_water_mark: int = 1000
+) -> zmq.Socket[bytes]:
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.RCVHWM, high_water_mark)

@@ -10,6 +10,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import zmq
 
@@ -38,7 +39,7 @@ def measure(sizes: Sizes) -> list[Result]:
             folder = Path(place, name)
             folder.mkdir()
             feedback = FeedbackConfig(path=f"{folder}/feedback.sqlite", listen=f"ipc://{folder}/truth")
-            parts = {"feedback": feedback} if name == "with" else {}
+            parts: dict[str, Any] = {"feedback": feedback} if name == "with" else {}
             config = write_cart(folder, [clip_camera(folder, "basket", rate=RATE)], sizes, **parts)
             heard.append(stack.enter_context(listening(folder)))
             stack.enter_context(running(config))

@@ -1,7 +1,7 @@
 """Latency of one daemon in two states, in turns, and the ratio between them: what changes the machine changes both.
 
-A ratio has a 95 % interval from drawing the turns anew. It is missed where the whole interval is over the bar, met where
-the ratio is within it, and tells nothing in between: the machine was too noisy for the number of turns.
+A ratio has a 95 % interval from drawing the turns anew. It is missed where the whole interval is over the bar, met
+where the ratio is within it, and tells nothing in between: the machine was too noisy for the number of turns.
 """
 
 from __future__ import annotations
@@ -44,8 +44,6 @@ def ratio(name: str, turns: Sequence[Turn], percent: float, most: float) -> Figu
     return Figure(name, found, unit, f"<= {most:g}", passed)
 
 
-def _ratio(
-    without: Sequence[NDArray[np.float64]], beside: Sequence[NDArray[np.float64]], percent: float
-) -> float:
+def _ratio(without: Sequence[NDArray[np.float64]], beside: Sequence[NDArray[np.float64]], percent: float) -> float:
     first, second = (float(np.percentile(np.concatenate(parts), percent)) for parts in (without, beside))
     return second / first if first > 0 else float("nan")

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -73,9 +74,13 @@ def measure(sizes: Sizes) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="reliability-") as place:
         folder = Path(place)
         outbox = OutboxConfig(path=f"{folder}/outbox.sqlite", collector=f"ipc://{folder}/collector")
-        feedback = FeedbackConfig(path=f"{folder}/feedback.sqlite", listen=f"ipc://{folder}/truth", max_decisions=20_000)
+        feedback = FeedbackConfig(path=f"{folder}/fb.sqlite", listen=f"ipc://{folder}/truth", max_decisions=20_000)
         camera = clip_camera(folder, "basket", realtime=False)
-        parts = {"outbox": outbox, "feedback": feedback, "metrics": MetricsConfig(listen="127.0.0.1:19108")}
+        parts: dict[str, Any] = {
+            "outbox": outbox,
+            "feedback": feedback,
+            "metrics": MetricsConfig(listen="127.0.0.1:19108"),
+        }
         config = write_cart(folder, [camera], sizes, **parts)
         samples = Samples(time.monotonic())
         with collector(folder, outbox.collector), listening(folder, samples.take), running(config) as daemon:
@@ -129,6 +134,6 @@ def theil(points: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
     n = len(x)
     reach = Z95 * np.sqrt(n * (n - 1) * (2 * n + 5) / 18)
     low, high = int((len(slopes) - reach) // 2), int((len(slopes) + reach) // 2) + 1
-    inside = 0 <= low and high < len(slopes)
+    inside = low >= 0 and high < len(slopes)
     median = float(np.median(slopes))
     return (median, float(slopes[low]), float(slopes[high])) if inside else (median, -float("inf"), float("inf"))

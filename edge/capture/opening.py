@@ -39,6 +39,7 @@ _MAX_PROMISE = 1 << 31  # a container that promises more frames than this promis
 # What FFmpeg reads of a stream to get to know it is a second old when it is done: it is thrown away, and the first
 # picture is that of the next key frame. `rtsp_transport` is OpenCV's own default, which any option here replaces.
 _LIVE_OPTIONS = "rtsp_transport;tcp|fflags;nobuffer"
+_MJPG = int.from_bytes(b"MJPG", "little")
 _END_OF_JPEG = b"\xff\xd9"  # never inside a picture's data
 _JPEG_PADDING = 64  # bytes at the end of a packet in which it must stand; some cameras pad
 _SIGNS = (
@@ -250,7 +251,7 @@ def _capture(address: Address, open_timeout_ms: int, read_timeout_ms: int) -> cv
 def _gives_packets(capture: cv2.VideoCapture) -> bool:
     """Whether this is motion JPEG, and from now on gives it undecoded."""
     codec = int(capture.get(cv2.CAP_PROP_FOURCC))
-    return codec == cv2.VideoWriter_fourcc(*"MJPG") and bool(capture.set(cv2.CAP_PROP_FORMAT, -1))
+    return codec == _MJPG and bool(capture.set(cv2.CAP_PROP_FORMAT, -1))
 
 
 def _has(backend: int) -> bool:
