@@ -6,11 +6,10 @@ decision that was heard COMMITTED_S or longer before the kill. At the end no `(e
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+import uuid
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +41,7 @@ class Seen:
     busy_s: list[float] = field(default_factory=list)  # processor time until then
     damaged: int = 0
     lost: int = 0
+    carried: int = 0
     processes: int = 0
     rings: int = 0
     reused: int = 0
@@ -64,7 +64,7 @@ def measure(sizes: Sizes) -> list[Result]:
         at_most("outbox or feedback damaged", seen.damaged, "times", 0),
         at_most("committed decisions lost", seen.lost, "", 0),
         at_most("next decision after at most", max(seen.first_s), "s", FIRST_S),
-        at_most("processes left", seen.processes, "", 0),
+        at_most("processes left", seen.processes, f"of {seen.carried}", 0),
         at_most("frame rings left", seen.rings, "", 0),
         at_most("numbers used twice", seen.reused, "", 0),
         Figure("next decision after, median", float(np.median(seen.first_s)), "s"),
@@ -75,18 +75,21 @@ def measure(sizes: Sizes) -> list[Result]:
 
 
 def _kill_once(folder: Path, config: Path, seen: Seen, after_s: float) -> None:
-    before = _ring_holders()
-    with listening(folder) as heard, running(config) as daemon:
+    mark = f"RELIABILITY_RUN={uuid.uuid4().hex}"
+    environment = dict([mark.split("=")])
+    with listening(folder) as heard, running(config, environment=environment) as daemon:
         until(lambda: bool(heard.decisions()), "the first decision")
         seen.first_s.append((heard.decisions()[0][0] - daemon.started_ns) / 1e9)
         whole = [psutil.Process(daemon.process.pid), *daemon.children()]
         seen.busy_s.append(sum(sum(process.cpu_times()[:2]) for process in whole))
         time.sleep(after_s)
-        capture = daemon.children()
+        seen.carried += len(_left(mark))
         killed_ns = time.monotonic_ns()
         daemon.kill()
-        seen.processes += _still_there(capture)
-        seen.rings += len(_ring_holders() - before)
+        with suppress(RuntimeFault):
+            until(lambda: not _left(mark), "the capture process to end", ENDED_S)
+        seen.processes += len(_left(mark))
+        seen.rings += sum(map(_maps_ring, _left(mark)))
     _count(folder, heard, killed_ns, seen)
 
 
@@ -111,27 +114,17 @@ def _kept(folder: Path, seen: Seen) -> set[tuple[str, int]]:
     return {(str(epoch), int(seq)) for epoch, seq in found}
 
 
-def _still_there(processes: list[psutil.Process]) -> int:
-    """Return how many have not ended ENDED_S after; who inherits them may not have reaped them yet."""
-    with suppress(RuntimeFault):
-        until(lambda: not any(map(_runs, processes)), "the capture process to end", ENDED_S)
-    return sum(map(_runs, processes))
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _ring_holders() -> set[int]:
-    """Return the processes that map a frame ring."""
-    return set(_mapping(RING))
-
-
-def _mapping(name: str) -> Iterator[int]:
-    for entry in os.listdir("/proc"):
+def _left(mark: str) -> list[Path]:
+    """Return the processes that carry the mark in their environment and still run."""
+    found = []
+    for entry in Path("/proc").iterdir():
         with suppress(OSError):
-            if entry.isdigit() and name in Path("/proc", entry, "maps").read_text(encoding="utf-8", errors="replace"):
-                yield int(entry)
+            if entry.name.isdigit() and mark in (entry / "environ").read_text(errors="replace"):
+                found.append(entry)
+    return found
+
+
+def _maps_ring(process: Path) -> bool:
+    with suppress(OSError):
+        return RING in (process / "maps").read_text(errors="replace")
+    return False
