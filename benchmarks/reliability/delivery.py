@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from edge.bench.report import Figure, at_least, at_most
 from edge.config import OutboxConfig
 from edge.messages import DecisionMessage
 
-__all__ = ["collector", "kept", "measure"]
+__all__ = ["collector", "cut_off", "kept", "measure"]
 
 SEED = 0
 DRAIN = 5.0  # times the live rate
@@ -36,7 +36,7 @@ COLLECT = (sys.executable, "-c", "import sys; from edge.collect.cli import main;
 
 def measure(sizes: Sizes) -> list[Result]:
     """Return a row for the collector and one for the network."""
-    return [_killed(sizes), _cut_off(sizes)]
+    return [_killed(sizes), cut_off(sizes)]
 
 
 def _killed(sizes: Sizes) -> Result:
@@ -59,7 +59,8 @@ def _killed(sizes: Sizes) -> Result:
     return Result(name, (*_compared(shown, written), Figure("decisions", len(shown), "")))
 
 
-def _cut_off(sizes: Sizes) -> Result:
+def cut_off(sizes: Sizes) -> Result:
+    """Return the row of a network that is gone for many decisions."""
     with tempfile.TemporaryDirectory(prefix="reliability-") as place, _relay(Path(place)) as relay:
         folder = Path(place)
         outbox = OutboxConfig(path=f"{folder}/outbox.sqlite", collector=f"tcp://127.0.0.1:{relay.port}")
@@ -143,6 +144,7 @@ class _Relay:
         self.port = int(self._listening.getsockname()[1])
         self._is_cut = threading.Event()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._all: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -160,20 +162,23 @@ class _Relay:
     def close(self) -> None:
         """End all of it."""
         self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
+        self._threads[0].join()
         self.mend()
         for thread in self._threads:
             thread.join()
+        for one in (self._listening, *self._all):
+            one.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 near, _ = self._listening.accept()
                 far = socket.socket(socket.AF_UNIX)
+                self._all += [near, far]
                 try:
                     far.connect(str(self._target))
                 except OSError:
-                    near.close()
+                    _end((near,))
                     continue
                 self._pairs.append((near, far))
                 for one, other in ((near, far), (far, near)):
@@ -189,7 +194,7 @@ class _Relay:
             _end((one, other))
 
 
-def _end(pair: tuple[socket.socket, socket.socket]) -> None:
+def _end(pair: Sequence[socket.socket]) -> None:
     for one in pair:
         with suppress(OSError):
             one.shutdown(socket.SHUT_RDWR)
