@@ -18,6 +18,7 @@ import os
 import re
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -168,7 +169,9 @@ class _MotionJpeg(_Video):
         got, packet = self._capture.retrieve()
         if not got or _END_OF_JPEG not in packet.ravel()[-_JPEG_PADDING:].tobytes():
             return None
-        return cast("Image | None", cv2.imdecode(packet, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
+        with suppress(cv2.error):  # sizes beyond OpenCV's own limits
+            return cast("Image | None", cv2.imdecode(packet, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
+        return None
 
 
 class _Folder(Source):
