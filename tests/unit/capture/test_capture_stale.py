@@ -50,14 +50,15 @@ def test_what_a_parser_held_back_is_not_handed_out_when_the_stream_stops(started
 
 
 def test_a_picture_that_was_cut_short_is_damaged_and_not_filled_from_the_one_before(started: Start) -> None:
-    whole, cut = grey_picture(200), grey_picture(40)
-
     def part(number: int) -> bytes:
-        return jpeg_part(cut, kept=0.7) if number > 20 and number % 2 else jpeg_part(whole)
+        if number == 80:
+            raise OSError("the camera is switched off")
+        cut = number > 20 and number % 2
+        return jpeg_part(grey_picture(40), kept=0.7) if cut else jpeg_part(grey_picture(200 + number // 2 % 20))
 
     with http_camera(MULTIPART, part) as url:
-        camera = started(url, frozen_after_ms=60_000, read_timeout_ms=1000)
-        assert read_frame(camera).image[0, 0, 0] == pytest.approx(200, abs=3)
+        camera = started(url)
+        assert read_frame(camera).image[0, 0, 0] > 190
         with pytest.raises(CaptureFailure):
             assert all(level > 190 for _, level in read_all(camera))
         assert camera.warnings > 0
