@@ -35,18 +35,18 @@ class Result:
 
 def markdown(results: Sequence[Result]) -> str:
     """Return the table as it stands in benchmarks/README.md."""
-    lines = ["| fault | seen | bar | |", "|---|---|---|---|"]
+    lines = ["| fault | seen (bar) | |", "|---|---|---|"]
     for result in results:
-        seen = "; ".join(shown(figure) for figure in result.figures) or result.not_run
-        bars = "; ".join(f"{f.name} {f.bar}" for f in result.figures if f.bar)
-        remark = f" ({result.remark})" if result.remark else ""
-        lines.append(f"| {result.fault} | {seen}{remark} | {bars} | {result.verdict} |")
+        seen = ", ".join(shown(figure) for figure in result.figures) or result.not_run
+        remark = f"; {result.remark}" if result.remark else ""
+        lines.append(f"| {result.fault} | {seen}{remark} | {result.verdict} |")
     return "\n".join(lines)
 
 
 def shown(figure: Figure) -> str:
-    """Return one figure with its unit; a missed one says so."""
+    """Return one figure with its unit and its bar; one that missed it is in bold."""
     value = figure.value
-    digits = f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"
-    missed = " **missed**" if figure.passed is False else ""
-    return f"{figure.name} {digits} {figure.unit}".strip() + missed
+    digits = f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.2g}"
+    bar = f" ({figure.bar.removesuffix(figure.unit).strip()})" if figure.bar else ""
+    words = f"{figure.name} {digits} {figure.unit}".strip() + bar
+    return f"**{words}**" if figure.passed is False else words
