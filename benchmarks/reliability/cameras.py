@@ -60,6 +60,7 @@ class Fault:
     end: Callable[[Camera], object] = lambda _: None
     noticed: bool = True
     unplugged: bool = False
+    remark: str = ""
 
 
 def _set(name: str, value: bool) -> Callable[..., None]:
@@ -72,7 +73,14 @@ FAULTS = (
     Fault("camera hangs (H.264)", "film", lambda camera, _: camera.going.clear(), lambda camera: camera.going.set()),
     Fault("picture frozen", "basket", _set("frozen", True), _set("frozen", False)),
     Fault("JPEG truncated", "basket", _set("cut", True), _set("cut", False), noticed=False),
-    Fault("H.264 truncated", "film", _set("cut", True), _set("cut", False), noticed=False),
+    Fault(
+        "H.264 truncated",
+        "film",
+        _set("cut", True),
+        _set("cut", False),
+        noticed=False,
+        remark="pictures that stand alone; what a decoder conceals in others was not seen",
+    ),
     Fault("resolution changed and back", "basket", _set("large", True), _set("large", False), noticed=False),
     Fault(
         "camera unplugged", "basket", lambda camera, _: camera.unplug(), lambda camera: camera.plug_in(), unplugged=True
@@ -132,7 +140,7 @@ def _broken(fault: Fault, bed: Bed, watched: tuple[Daemon, dict[str, int]], size
     during = len(bed.ages(fault.camera, begin_ns, end_ns))
     quiet = max(bed.ages(fault.camera, quiet_ns, begin_ns), default=0.0)
     figures += [Figure("decisions meanwhile", during, ""), Figure("oldest picture before", quiet, "s")]
-    return Result(fault.name, tuple(figures))
+    return Result(fault.name, tuple(figures), remark=fault.remark)
 
 
 def _rate(bed: Bed, since_ns: int, until_ns: int) -> float:
