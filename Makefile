@@ -11,7 +11,7 @@ BENCH := bench
 BENCH_SIZES := 500 1000 2000
 BENCH_SEED := 5000
 
-.PHONY: help install demo test test-slow bench-decisions check format schemas clean
+.PHONY: help install demo test test-slow bench-decisions bench-reliability check format schemas clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,10 @@ $(BENCH)/%.json: $(BENCH)/%/bundle/manifest.json
 	$(BIN)/python benchmarks/decisions.py --build $(BENCH)/$*/build --catalogue $(BENCH)/$*/catalogue --cache $(BENCH)/$*/cache --report $(BENCH)/$*/bundle/report.json --out $@
 
 .PRECIOUS: $(BENCH)/%/catalogue/render.json $(BENCH)/%/build/manifest.json $(BENCH)/%/bundle/manifest.json
+
+bench-reliability: install ## break cameras, consumers, disks, clocks and the daemon itself (an hour and a half; root for disks)
+	@mkdir -p $(BENCH)
+	$(BIN)/python -m benchmarks.reliability --out $(BENCH)/reliability.json
 
 check: install ## lint, types, import contracts
 	$(BIN)/ruff check .

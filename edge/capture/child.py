@@ -111,8 +111,10 @@ class _Feed:
                 self._pause_until(due_ns)
                 due_ns = max(due_ns, time.monotonic_ns()) + round(source.interval_ms() * 1_000_000)
             began_ns = time.monotonic_ns()
-            if not source.grab():
+            grabbed = source.grab()
+            if not grabbed or frames:
                 self._refuse_stall(began_ns)
+            if not grabbed:
                 return frames
             stamp = Stamp(time.monotonic_ns(), time.time_ns())
             if self._deliver(source, stamp):
@@ -188,7 +190,11 @@ class _Feed:
         self._shape = (image.shape[0], image.shape[1])
 
     def _refuse_stall(self, began_ns: int) -> None:
-        """A backend says "no frame" both when a stream ended and when it waited in vain; the time tells which."""
+        """Raise SourceFailure where the backend waited in vain; the time tells.
+
+        It says "no frame" then as it does at the end of a stream, or gives the last picture that its parser held back,
+        which is as old as the wait. Before the first picture a wait for a key frame is no stall.
+        """
         waited_ms = (time.monotonic_ns() - began_ns) // 1_000_000
         if self._address.is_live and waited_ms >= self._read_timeout_ms * 0.9:
             raise SourceFailure(CaptureReason.STALLED, f"no frame for {waited_ms} ms")

@@ -5,9 +5,10 @@ A source is stepped in two moves, so that a frame nobody has room for is never d
 timeouts; whatever blocks all the same is killed by the parent, which keeps the time (`edge.capture.process`).
 
 Why a source did not open is told by nothing but what the backend prints; `Complaints` catches that.
-Limits: FFmpeg decodes with one thread (less memory, no delay by frame threads); what a truncated JPEG of a stream lacks
-it fills with the picture before, and OpenCV cannot tell; GStreamer needs an OpenCV that was built with it, as JetPack's
-is and PyPI's is not.
+What FFmpeg lacks of a truncated JPEG it fills with the picture before and says nothing, so the JPEGs of a stream are
+taken as they came and decoded here, or passed over.
+Limits: FFmpeg decodes with one thread (less memory, no delay by frame threads); what other codecs conceal OpenCV cannot
+tell; GStreamer needs an OpenCV that was built with it, as JetPack's is and PyPI's is not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import re
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -35,6 +37,12 @@ _MAX_COMPLAINT = 200  # characters of a backend's own words in a message
 _COMMONPLACE = "backend is generally available"  # said of every source that did not open
 _MIN_RATE, _MAX_RATE = 0.1, 1000.0  # frames per second that a container may state and be believed
 _MAX_PROMISE = 1 << 31  # a container that promises more frames than this promises nothing (raw streams do)
+# What FFmpeg reads of a stream to get to know it is a second old when it is done: it is thrown away, and the first
+# picture is that of the next key frame. `rtsp_transport` is OpenCV's own default, which any option here replaces.
+_LIVE_OPTIONS = "rtsp_transport;tcp|fflags;nobuffer"
+_MJPG = int.from_bytes(b"MJPG", "little")
+_END_OF_JPEG = b"\xff\xd9"  # never inside a picture's data
+_JPEG_PADDING = 64  # bytes at the end of a packet in which it must stand; some cameras pad
 _SIGNS = (
     (CaptureReason.AUTH, re.compile(r"(error|failed:) 40[13]|unauthorized|forbidden", re.IGNORECASE)),
     (CaptureReason.PERMISSION, re.compile(r"permission denied|operation not permitted", re.IGNORECASE)),
@@ -118,6 +126,8 @@ def open_source(address: Address, open_timeout_ms: int, read_timeout_ms: int, co
     if not capture.isOpened():
         late = time.monotonic_ns() - started_ns >= open_timeout_ms * 900_000
         raise _why(address, complaints.lines(), late)
+    if address.kind is SourceKind.URL and _gives_packets(capture):
+        return _MotionJpeg(capture, address)
     return _Video(capture, address)
 
 
@@ -150,6 +160,18 @@ class _Video(Source):
 
     def close(self) -> None:
         self._capture.release()
+
+
+class _MotionJpeg(_Video):
+    """A stream of JPEGs, taken undecoded: one that was cut short is damaged."""
+
+    def retrieve(self, into: Image | None) -> Image | None:  # noqa: ARG002  # OpenCV decodes into memory of its own
+        got, packet = self._capture.retrieve()
+        if not got or _END_OF_JPEG not in packet.ravel()[-_JPEG_PADDING:].tobytes():
+            return None
+        with suppress(cv2.error):  # sizes beyond OpenCV's own limits
+            return cast("Image | None", cv2.imdecode(packet, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
+        return None
 
 
 class _Folder(Source):
@@ -224,8 +246,15 @@ def _capture(address: Address, open_timeout_ms: int, read_timeout_ms: int) -> cv
     backend = cv2.CAP_FFMPEG if _has(cv2.CAP_FFMPEG) else cv2.CAP_ANY
     if address.kind is SourceKind.PATH or backend == cv2.CAP_ANY:
         return cv2.VideoCapture(os.path.abspath(address.target) if not address.is_live else address.target, backend)
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _LIVE_OPTIONS)
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_timeout_ms]
     return cv2.VideoCapture(address.target, backend, limits)
+
+
+def _gives_packets(capture: cv2.VideoCapture) -> bool:
+    """Whether this is motion JPEG, and from now on gives it undecoded."""
+    codec = int(capture.get(cv2.CAP_PROP_FOURCC))
+    return codec == _MJPG and bool(capture.set(cv2.CAP_PROP_FORMAT, -1))
 
 
 def _has(backend: int) -> bool:

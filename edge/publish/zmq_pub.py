@@ -1,9 +1,10 @@
 """Publish on a ZeroMQ XPUB socket: live, lossy by contract, never blocking the frame loop.
 
-A plain PUB socket drops messages without an error. With XPUB_NODROP a full pipe of any subscriber refuses the message
-with EAGAIN instead: nobody gets it, it is counted, and its `seq` is missing for everyone alike. No ZMTP heartbeats:
-they can abort the process of a subscriber that reads too slowly (libzmq 4.3.5); TCP keepalive and the health topic
-serve.
+A plain PUB socket drops messages without an error. With XPUB_NODROP a subscriber whose pipe has filled up makes the
+send fail with EAGAIN: `send` is False and the caller counts it. The message is then sent without XPUB_NODROP, so that
+all others get it: one who never reads must not silence the rest. What he misses from then on, until he reads, only his
+own gaps in `seq` tell. No ZMTP heartbeats: they can abort the process of a subscriber that reads too slowly (libzmq
+4.3.5); TCP keepalive and the health topic serve.
 Specification: ZeroMQ RFC 29 (PUBSUB).
 
 Encrypted, and open to the door's list alone, where there is a door (`edge.keys`); plain otherwise. What subscribers
@@ -77,9 +78,13 @@ class ZmqPublisher(Publisher):
         if self._socket is None:
             raise PublishError("publisher used outside `with`; a bug")
         self._note_subscriptions(self._socket)
+        frames = [topic.encode(), payload]
         try:
-            self._socket.send_multipart([topic.encode(), payload], flags=zmq.NOBLOCK)
+            self._socket.send_multipart(frames, flags=zmq.NOBLOCK)
         except zmq.Again:
+            self._socket.setsockopt(zmq.XPUB_NODROP, 0)
+            self._socket.send_multipart(frames, flags=zmq.NOBLOCK)
+            self._socket.setsockopt(zmq.XPUB_NODROP, 1)
             return False
         return True
 

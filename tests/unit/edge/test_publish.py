@@ -50,17 +50,28 @@ def test_messages_arrive_in_two_frames_and_in_order(endpoint: str, context: zmq.
     assert got == [[b"decision.basket", str(number).encode()] for number in range(100)]
 
 
-def test_a_subscriber_that_never_reads_makes_send_refuse_not_block(endpoint: str, context: zmq.Context) -> None:
+def test_a_subscriber_that_never_reads_makes_send_say_so_and_not_block(endpoint: str, context: zmq.Context) -> None:
     with ZmqPublisher(endpoint, 4) as publisher, subscriber(context, endpoint, high_water_mark=4) as receiver:
         assert publisher.wait_for_subscriptions(1, WAIT_MS)
-        sent = [publisher.send("decision.basket", bytes(100_000)) for _ in range(2000)]
+        sent = [publisher.send("decision.basket", b"%d " % number + bytes(100_000)) for number in range(2000)]
         assert sent.count(False) > 0
-        accepted = sum(sent)
-        received = 0
-        while received < accepted:
-            receiver.recv_multipart()
-            received += 1
-        assert received == accepted, "what send accepted arrives; what it refused was counted"
+        first_missed = sent.index(False)
+        got = [int(receiver.recv_multipart()[1].split()[0]) for _ in range(first_missed)]
+        assert got == list(range(first_missed)), "what was accepted before arrives"
+
+
+def test_one_who_never_reads_takes_nothing_from_those_who_do(endpoint: str, context: zmq.Context) -> None:
+    with (
+        ZmqPublisher(endpoint, 4) as publisher,
+        subscriber(context, endpoint, high_water_mark=1),
+        subscriber(context, endpoint) as reader,
+    ):
+        assert publisher.wait_for_subscriptions(2, WAIT_MS)
+        sent = []
+        for number in range(500):
+            sent.append(publisher.send("decision.basket", b"%d " % number + bytes(100_000)))
+            assert int(reader.recv_multipart()[1].split()[0]) == number
+        assert False in sent, "that he fell behind is told"
 
 
 def test_a_flood_of_subscriptions_does_not_hold_a_send_up(

@@ -1,0 +1,94 @@
+"""Dozens of subscribers, one of whom never reads while others come and go: the frame loop and the rest must not care.
+
+The daemon decides on a clip in real time; a crowd (`benchmarks.reliability.crowd`) is there in every second window.
+Latency is the daemon's own, from capture to the message's sending. What one subscriber of ours missed is counted by the
+gaps in `seq`. `high_water_mark` is HIGH_WATER_MARK, so that the one who never reads is full within a window.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from benchmarks.reliability.cart import Heard, clip_camera, listening, running, until, write_cart
+from benchmarks.reliability.crowd import CHURNING
+from benchmarks.reliability.paired import Turn, ratio
+from benchmarks.reliability.result import Result
+from benchmarks.reliability.sizes import Sizes
+from edge.bench.report import Figure, at_most
+from edge.messages import DecisionMessage
+
+__all__ = ["measure"]
+
+HIGH_WATER_MARK = 20
+RATE = 100.0
+SETTLE_S = 0.5
+FULL_S = 3.0  # until the one who never reads has all that he can hold
+P99 = 1.05
+GROWTH_MIB = 1.0
+MISSED = 0.01
+
+
+def measure(sizes: Sizes) -> list[Result]:
+    """Return the row."""
+    with tempfile.TemporaryDirectory(prefix="reliability-") as place:
+        folder = Path(place)
+        config = write_cart(folder, [clip_camera(folder, "basket", rate=RATE)], sizes, high_water_mark=HIGH_WATER_MARK)
+        with listening(folder) as heard, running(config) as daemon:
+            until(lambda: bool(heard.decisions()), "the first decision")
+            turns: list[Turn] = []
+            resident: list[float] = []
+            for _ in range(sizes.windows):
+                without = _latencies(heard, sizes.window_s)
+                resident.append(psutil.Process(daemon.process.pid).memory_info().rss / 2**20)
+                with _crowd(folder, sizes.subscribers):
+                    turns.append(Turn(without, _latencies(heard, sizes.window_s)))
+                time.sleep(SETTLE_S)
+            aborted = daemon.process.poll() is not None
+            health = heard.health()
+    quarter = max(1, len(resident) // 4)
+    grown = sorted(resident[-quarter:])[quarter // 2] - sorted(resident[:quarter])[quarter // 2]
+    figures = (
+        ratio("frame latency p99, crowd / none", turns, 99, P99),
+        Figure("the same p50", ratio("", turns, 50, P99).value, ""),
+        at_most("messages that a subscriber who reads missed", _missed(heard), "of all", MISSED),
+        at_most("resident memory grew by", grown, "MiB", GROWTH_MIB),
+        at_most("daemon ended", float(aborted), "times", 0),
+        Figure("counted as not taken by everybody", health.publish_dropped if health else 0, "messages"),
+    )
+    name = f"{sizes.subscribers} subscribers, one never reads, one in {CHURNING} comes and goes"
+    return [Result(name, figures, remark="one with a wrong key: not run, there are no keys here")]
+
+
+def _latencies(heard: Heard, window_s: float) -> list[float]:
+    """Return what the daemon said of the frames of one window."""
+    begin = len(heard.messages)
+    time.sleep(window_s)
+    return [m.latency_ms for _, m in heard.messages[begin:] if isinstance(m, DecisionMessage)]
+
+
+def _missed(heard: Heard) -> float:
+    """Return the share of messages that our own subscriber never saw."""
+    numbers = [message.seq for _, message in heard.messages]
+    return 1 - len(set(numbers)) / (max(numbers) - min(numbers) + 1)
+
+
+@contextmanager
+def _crowd(folder: Path, count: int) -> Iterator[None]:
+    """Let the crowd in; yield when the one who never reads is full."""
+    command = [sys.executable, "-m", "benchmarks.reliability.crowd", f"ipc://{folder}/live", str(count)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as crowd:
+        try:
+            assert crowd.stdout is not None
+            crowd.stdout.readline()
+            time.sleep(FULL_S)
+            yield
+        finally:
+            crowd.terminate()
