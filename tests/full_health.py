@@ -16,6 +16,7 @@ from edge.degrade.ladder import Axis, Turn
 from edge.feedback.state import FeedbackState
 from edge.feedback.wire import RESULTS
 from edge.health import Health
+from edge.keys.door import REFUSALS
 from edge.metrics import MetricsServer
 from edge.outbox.state import OutboxState
 from edge.stages import Stage
@@ -30,7 +31,9 @@ def decision(route: Route, sku: str | None = "sku-1") -> Decision:
     return Decision(route, sku, 0.9, 0.1, (), (), (Reason.CERTIFIED,))
 
 
-def full_health(now_ns: int = 100 * SECOND_NS, results: Iterable[str] = RESULTS, axes: Iterable[Axis] = Axis) -> Health:
+def full_health(
+    now_ns: int = 100 * SECOND_NS, results: Iterable[str] = RESULTS, axes: Iterable[Axis] = Axis, trouble: bool = True
+) -> Health:
     """Return what was counted by a daemon that started at 0 and is ready at `now_ns`, with verdicts of `results`."""
     health = Health(0, bundle_id="bundle-1", planned_mib=200.0, engine_ready=True, turn_ns=now_ns)
     health.classes = ClassCounts(["sku-0", "sku-1", "sku-2"])
@@ -55,6 +58,9 @@ def full_health(now_ns: int = 100 * SECOND_NS, results: Iterable[str] = RESULTS,
     )
     state = FeedbackState(7, 1, dict.fromkeys(results, 2), 3, 4, 1000, dict.fromkeys(EVENTS, 1), rows)
     health.feedback = lambda: state
+    if trouble:
+        health.record_dropped = 1
+        health.refused = lambda: {socket: dict.fromkeys(REFUSALS, 1) for socket in ("publish", "feedback")}
     health.self_test = messages.SelfTestHealth(passed=3, cosine=0.999)
     health.turn = Turn(1, 0, "temperature 87", (), dict.fromkeys(axes, 1.1))
     return health

@@ -26,7 +26,7 @@ from edge.stages import BOUNDS_MS
 
 __all__ = ["MAX_CAMERA_SERIES", "MAX_SERIES", "HealthCollector"]
 
-MAX_SERIES = 96
+MAX_SERIES = 109
 MAX_CAMERA_SERIES = 19  # 4, 6 reasons to drop a frame, 9 to fail
 MIB = 1 << 20
 MEMORY_NS = 5_000_000_000  # between two looks at the processes' memory, which takes the kernel milliseconds
@@ -68,12 +68,13 @@ class HealthCollector(Collector):
             yield GaugeMetricFamily("edge_loop_turn_age_seconds", "Since the loop last began a turn", turn_age_s)
         dropped = CounterMetricFamily("edge_messages_dropped", "Messages or recordings dropped", labels=["kind"])
         dropped.add_metric(["publish"], health.publish_dropped)
-        dropped.add_metric(["record"], health.record_dropped)
+        if health.record_dropped:  # few ever record
+            dropped.add_metric(["record"], health.record_dropped)
         yield dropped
         refused = CounterMetricFamily("edge_connections_refused", "Connections not let in", labels=["socket", "reason"])
         for socket, reasons in health.refused().items():
-            for reason, count in reasons.items():
-                refused.add_metric([socket, reason], count)
+            for reason in (reason for reason, count in reasons.items() if count):
+                refused.add_metric([socket, reason], reasons[reason])
         yield refused
 
     def _ladder(self) -> Iterator[Metric]:
@@ -128,7 +129,6 @@ class HealthCollector(Collector):
             return
         state = self._health.outbox()
         yield GaugeMetricFamily("edge_outbox_waiting", "Messages that wait for the collector", state.waiting)
-        yield GaugeMetricFamily("edge_outbox_waiting_bytes", "Payload that waits for it", state.waiting_bytes)
         yield GaugeMetricFamily("edge_outbox_oldest_seconds", "Age of the oldest that waits", state.oldest_s)
         yield GaugeMetricFamily("edge_outbox_refusing", "1 while its disk takes nothing", float(state.refusing))
         yield CounterMetricFamily("edge_outbox_delivered", "Messages that it acknowledged", state.delivered)
@@ -141,7 +141,6 @@ class HealthCollector(Collector):
         state = self._health.self_test
         if state is not None:
             yield CounterMetricFamily("edge_self_tests", "Golden self-tests that were passed", state.passed)
-            yield GaugeMetricFamily("edge_self_test_cosine", "Smallest cosine to a golden row, last time", state.cosine)
 
     def _feedback(self) -> Iterator[Metric]:
         if self._health.feedback is None:

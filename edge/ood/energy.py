@@ -13,13 +13,16 @@ from edge.types import Embeddings, Expected, Similarities
 
 __all__ = ["METHOD"]
 
+LEAST = np.float32(-80)  # exp of less is no normal number, which is slow to add and changes no sum of 1 and more
+
 
 def _prepare(table: PrototypeTable, parameters: Parameters) -> Score:  # noqa: ARG001
     temperature = np.float32(parameters["temperature"])
 
     def score(similarities: Similarities, embeddings: Embeddings, expected: Expected) -> Scores:  # noqa: ARG001
         most = similarities.max(axis=1)
-        rest = np.exp((similarities - most[:, None]) / temperature).sum(axis=1)
+        exponent = np.maximum((similarities - most[:, None]) / temperature, LEAST)
+        rest = np.exp(exponent).sum(axis=1)
         return np.asarray(-(most + temperature * np.log(rest)), np.float32)
 
     return score

@@ -30,7 +30,7 @@ from edge.bundle import read_bundle
 from edge.engines import EngineSpec, open_engine
 from edge.pipeline import Pipeline
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 PRODUCTS, NEW = 20_000, 200
 PHOTOS = {"reference": 2, "fit": 2, "certify": 2, "test": 1}
