@@ -1,7 +1,7 @@
 """The small HTTP server behind `metrics.listen`: GET and HEAD on four paths. Nothing that asks can hold it:
 
 - At most MAX_ASKING connections are answered at once, each in a thread; another one is told 503 and closed.
-- A connection is closed LIFE_S after it came, whatever it does meanwhile.
+- A connection is closed LIFE_S after it came whatever it does meanwhile, or when it does nothing for QUIET_S.
 - One request a connection; a request with a body is not read beyond its head.
 
 Nothing here is encrypted and nobody is asked who they are: what is told are names of cameras and products, and counts.
@@ -24,7 +24,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Metric, generate_latest
+from prometheus_client.registry import Collector
 
 from edge.class_counts import ClassCounts
 from edge.config import MetricsConfig
@@ -38,9 +39,10 @@ from edge.ports import FrameSource
 __all__ = ["LIFE_S", "MAX_ASKING", "MetricsServer"]
 
 MAX_ASKING = 8
-LIFE_S = 20.0
+LIFE_S = 60.0  # the longest page takes half of that
+QUIET_S = 10.0
 TICK_S = 0.25
-PAUSE_S = 0.002  # between the pieces of a long page: the frame loop goes first
+PAUSE_S = 0.002  # between the pieces of a page: the frame loop goes first
 PAGE = "text/plain; version=0.0.4; charset=utf-8"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -62,13 +64,12 @@ class MetricsServer:
         self._health = health
         self._cameras = cameras
         self._clock_ns = clock_ns
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(HealthCollector(health, cameras, clock_ns))
+        self._collector = HealthCollector(health, cameras, clock_ns)
 
     def __enter__(self) -> MetricsServer:
         host, _, port = self._config.listen.rpartition(":")
         pages: dict[str, Callable[[], Answer]] = {
-            "/metrics": lambda: (HTTPStatus.OK, PAGE, generate_latest(self._registry)),
+            "/metrics": lambda: (HTTPStatus.OK, PAGE, _families(self._collector)),
             "/metrics/classes": lambda: (HTTPStatus.OK, PAGE, self._classes()),
             "/healthz": lambda: _verdict(dead(self._health, self._clock_ns()), "live", self._health),
             "/readyz": lambda: _verdict(unready(self._health, self._cameras, self._clock_ns()), "ready", self._health),
@@ -98,6 +99,22 @@ class MetricsServer:
         health = self._health
         accuracy = health.feedback().accuracy if health.feedback is not None else ()
         return classes.pieces(health.classes or ClassCounts(()), accuracy, self._config.max_classes)
+
+
+def _families(collector: Collector) -> Iterable[str]:
+    """Return a page, a family a piece; all of it is read before the first piece is made."""
+    return (generate_latest(_Family(metric)).decode() for metric in list(collector.collect()))
+
+
+class _Family(Collector):
+    """A page of one family."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterable[Metric]:
+        """Return it."""
+        return [self._metric]
 
 
 def _verdict(faults: Sequence[Fault], good: str, health: Health) -> Answer:
@@ -174,7 +191,7 @@ class _Asking(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "shelfedge"
     sys_version = ""
-    timeout = LIFE_S
+    timeout = QUIET_S
 
     def do_GET(self) -> None:
         """Answer with a page."""
