@@ -13,6 +13,7 @@ import zmq
 from edge.errors import InputError, PublishError
 from edge.outbox import courier as courier_module
 from edge.outbox.courier import Courier
+from edge.outbox.state import EVENT
 from edge.outbox.store import Limits, Store
 from edge.outbox.wire import acknowledged, acknowledgement, row_frame, row_of
 from edge.types import Route
@@ -165,3 +166,17 @@ def test_other_frames_are_refused(frame: bytes) -> None:
         acknowledged(frame)
     with pytest.raises(InputError):
         row_of(frame)
+
+
+def test_an_event_is_told_as_kept_once_it_is_on_the_disk_and_survives_a_full_outbox(
+    tmp_path: Path, endpoint: str
+) -> None:
+    kept = threading.Event()
+    with Store(tmp_path / "small.sqlite", Limits(20, 1 << 20)) as small:
+        with Courier(small, endpoint, time.monotonic_ns) as courier:
+            assert courier.put(EVENT, b"event", kept.set)
+            assert kept.wait(20)
+            assert small.rows == 1
+            put_many(courier, 100)
+        assert b"event" in [payload for _, payload in small.waiting(0, 100)]
+        assert courier.state().lost[EVENT] == 0
