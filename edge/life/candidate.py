@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,8 @@ def _loaded_beside(bundle: Bundle, new: DaemonConfig, added: list[CameraConfig])
 
 def _step_back() -> None:
     """Let every other thread go first: on Linux niceness is of a thread."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    with suppress(OSError):  # a sandbox may forbid it: then loading takes its share
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _needs_other_locator(old: CameraConfig | None, new: CameraConfig, other_threads: bool) -> bool:

@@ -13,7 +13,7 @@ from edge.assembly import runtime_mib
 from edge.bundle import read_bundle
 from edge.config import CameraConfig, DaemonConfig, EngineConfig, PublishConfig
 from edge.errors import GateError
-from edge.footprint import available_mib, needed_mib, refuse_too_large
+from edge.footprint import available_mib, beside_mib, needed_mib, refuse_no_room_beside, refuse_too_large
 
 
 def config(cameras: int) -> DaemonConfig:
@@ -64,3 +64,17 @@ def test_the_system_tells_what_is_available(monkeypatch: pytest.MonkeyPatch) -> 
     assert 1 < available_mib() < 1 << 24
     monkeypatch.setattr(footprint, "Path", lambda _: Path("/nowhere/meminfo"))
     assert available_mib() == float("inf")
+
+
+def test_beside_a_running_one_libraries_and_its_cameras_are_there_already(tmp_path: Path) -> None:
+    bundle = read_bundle(samples.write_sample_bundle(tmp_path / "b", network_mib=100.0))
+    added = config(1).cameras
+    whole = needed_mib(bundle, config(1))
+    assert beside_mib(bundle, added) == pytest.approx(whole - footprint.LIBRARIES_MIB)
+    assert beside_mib(bundle, ()) == pytest.approx(needed_mib(bundle, config(0)) - footprint.LIBRARIES_MIB)
+    refuse_no_room_beside(bundle, (), 18.0)
+    said = r"needs about 17 MiB beside the bundle in use, 16 MiB are free here; stop other processes, or start"
+    with pytest.raises(GateError, match=said):
+        refuse_no_room_beside(bundle, (), 16.0)
+    with pytest.raises(GateError, match=r"and 1 more cameras beside"):
+        refuse_no_room_beside(bundle, added, 16.0)

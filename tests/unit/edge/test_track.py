@@ -169,3 +169,48 @@ def test_frames_without_regions_are_followed_too() -> None:
     tracker = Tracker(3)
     assert tracker.follow(tracker.next_frame(), [], rows()) == ()
     assert follow(tracker, [HERE], 0) == [0]
+
+
+def test_another_engine_leaves_a_track_where_it_is_and_its_looks_begin_anew() -> None:
+    tracker = Tracker(looks=2)
+    assert follow(tracker, [HERE, FAR], 0, 1) == [0, 1]
+    tracker.take_other_engine()
+    (here,) = tracker.follow(tracker.next_frame(), [NEAR], rows(7))
+    assert (here.number, here.looks) == (0, 0), "no embedding of before can say that it is another thing"
+    assert routes(here, decision(), decision()) == [Route.VERIFY, Route.ACCEPT]
+    assert follow(tracker, [HERE], 8) == [2], "from the next look on embeddings tell again"
+    assert follow(tracker, [FAR], 9) == [1], "a track without a look since then goes by its place as well"
+
+
+def test_another_engine_may_have_rows_of_another_length() -> None:
+    tracker = Tracker(looks=2)
+    follow(tracker, [HERE], 0)
+    tracker.take_other_engine()
+    longer = join_rows(np.eye(400, dtype=np.float32)[[350]], np.full(1, 0.8, np.float32))
+    (track,) = tracker.follow(tracker.next_frame(), [HERE], longer)
+    assert track.number == 0
+
+
+def test_a_row_without_direction_continues_nothing_of_another_engine_either() -> None:
+    tracker = Tracker(looks=2)
+    follow(tracker, [HERE], 0)
+    tracker.take_other_engine()
+    (track,) = tracker.follow(tracker.next_frame(), [HERE], np.zeros((1, 301), np.float32))
+    assert track.number == 1
+
+
+def test_other_looks_are_required_of_tracks_that_there_are() -> None:
+    tracker = Tracker(looks=3)
+    (track,) = tracker.follow(tracker.next_frame(), [HERE], rows(0))
+    assert routes(track, decision()) == [Route.VERIFY]
+    tracker.require(2)
+    assert routes(track, decision(), decision()) == [Route.VERIFY, Route.ACCEPT]
+    tracker.require(2)
+    assert track.looks == 2, "the same number changes nothing"
+
+
+def test_a_camera_that_comes_back_remembers_nothing_and_uses_no_number_again() -> None:
+    tracker = Tracker(looks=2)
+    follow(tracker, [HERE], 0)
+    tracker.forget()
+    assert follow(tracker, [HERE], 0) == [1]

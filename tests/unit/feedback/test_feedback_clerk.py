@@ -223,3 +223,23 @@ def test_the_decoder_names_what_is_wrong() -> None:
         decode(b'{"decision_id": "a:b:1", "true_sku": "x", "source": "barcode", "price": 1}')
     with pytest.raises(InputError, match="5000 bytes, expected at most 4096"):
         decode(b"x" * 5000)
+
+
+def test_another_bundle_begins_with_the_next_decision_and_verdicts_find_both(
+    path: Path, endpoint: str, context: zmq.Context
+) -> None:
+    config = FeedbackConfig(path=str(path))
+    with working(path, endpoint) as clerk, socket_to(context, endpoint, zmq.REQ) as socket:
+        for seq in range(5):
+            clerk.put(decided(seq, audited=True))
+        after = catalogue(bundle_id="b2")
+        clerk.follow(Judge(config, after), after)
+        for seq in range(5, 8):
+            clerk.put(decided(seq, audited=True))
+        for seq in (7, 0):
+            socket.send(verdict(seq, "sku-2"))
+            assert json.loads(socket.recv())["result"] == "taken"
+        watching = clerk._parts.judge.watching
+        assert (watching.bundle_id, watching.before) == ("b2", 5)
+        assert watching.doubt is not None
+        assert watching.doubt.checked == 1, "the audit of before is not held against the new bundle"

@@ -14,6 +14,8 @@ from feedback_parts import EPOCH, catalogue, decided, opened, results, verdict
 
 from edge.config import AcceptErrorRule, AccuracyRule, FeedbackConfig
 from edge.errors import InputError, PublishError
+from edge.feedback.judge import Judge
+from edge.feedback.state import Decided
 from edge.feedback.store import Store
 from edge.feedback.tally import Checked
 from edge.feedback.wire import Verdict
@@ -231,3 +233,33 @@ def test_what_was_answered_is_there_after_kill_9(path: Path) -> None:
             assert doubt.checked == ledger._store.remembered(), "state and verdicts are of one commit"
             assert results(ledger, verdict(acknowledged)) == ["again"]
             assert ledger._store.remembered() in (acknowledged + 1, acknowledged + 2)
+
+
+def audit(seq: int, sku: str = "sku-1") -> Decided:
+    return decided(seq, Route.ACCEPT, sku, audited=True)
+
+
+def test_another_bundle_is_not_doubted_for_what_the_one_before_accepted(path: Path) -> None:
+    config = FeedbackConfig(path=str(path), accept_error=AcceptErrorRule(target=0.01))
+    with opened(path, config, catalogue(bundle_id="b1")) as ledger:
+        ledger.take([audit(seq) for seq in range(40)], [], [])
+        after = catalogue(bundle_id="b2")
+        assert ledger.follow(Judge(config, after), after) == []
+        old = [verdict(seq, "sku-2", "reviewer") for seq in range(40)]
+        answers, told = ledger.take([], old, [])
+        assert {answer.result for answer in answers} == {"taken"}, "they count for the products"
+        assert told == [], "and not against the certificate of a bundle that did not accept them"
+        ledger.take([audit(seq) for seq in range(40, 80)], [], [])
+        _, told = ledger.take([], [verdict(seq, "sku-2", "reviewer") for seq in range(40, 80)], [])
+        assert [one.finding.event for one in told] == ["accept_error_in_doubt"]
+    with opened(path, config, after) as ledger:
+        assert ledger._judge.watching.before == 40, "and that is known after a restart"
+
+
+def test_new_products_of_another_bundle_are_told_at_once(path: Path) -> None:
+    config = FeedbackConfig(path=str(path))
+    with opened(path, config, catalogue(bundle_id="b1")) as ledger:
+        after = catalogue(new=2, bundle_id="b2")
+        (told,) = ledger.follow(Judge(config, after), after)
+        assert told.finding.event == "new_products"
+        assert results(ledger, verdict(1)) == ["unknown_decision"]

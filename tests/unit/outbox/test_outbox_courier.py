@@ -20,6 +20,7 @@ from edge.keys.door import Door
 from edge.keys.pair import key_text, make_pair, write_new
 from edge.outbox import courier as courier_module
 from edge.outbox.courier import Courier
+from edge.outbox.state import EVENT
 from edge.outbox.store import Limits, Store
 from edge.outbox.wire import acknowledged, acknowledgement, row_frame, row_of
 from edge.types import Route
@@ -210,7 +211,7 @@ def test_the_age_of_the_oldest_is_told_by_the_clock_that_knows_it(store: Store, 
         courier.put(Route.ACCEPT, decided(20 * second, "1970-01-01T00:00:00+00:00"))
         until(lambda: courier.state().oldest_s == 30)
     wall_ns = 1_000_000 * second
-    with Courier(store, endpoint, lambda: 5 * second, lambda: wall_ns) as courier:
+    with Courier(store, endpoint, lambda: 5 * second, wall_ns=lambda: wall_ns) as courier:
         until(lambda: courier.state().oldest_s == 1_000_000)
         courier.put(Route.ACCEPT, decided(4 * second, "1970-01-01T00:00:00+00:00"))
         until(lambda: courier.state().waiting == 2)
@@ -230,3 +231,17 @@ def test_a_row_that_no_version_here_can_read_waits_from_now_on(
         take(collector, 1)
         until(lambda: courier.state().waiting == 0)
         until(lambda: courier.state().oldest_s == 0)
+
+
+def test_an_event_is_told_as_kept_once_it_is_on_the_disk_and_survives_a_full_outbox(
+    tmp_path: Path, endpoint: str
+) -> None:
+    kept = threading.Event()
+    with Store(tmp_path / "small.sqlite", Limits(20, 1 << 20)) as small:
+        with Courier(small, endpoint, time.monotonic_ns) as courier:
+            assert courier.put(EVENT, b"event", kept.set)
+            assert kept.wait(20)
+            assert small.rows == 1
+            put_many(courier, 100)
+        assert b"event" in [payload for _, payload in small.waiting(0, 100)]
+        assert courier.state().lost[EVENT] == 0
