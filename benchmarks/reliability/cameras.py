@@ -128,18 +128,20 @@ def _broken(fault: Fault, bed: Bed, watched: tuple[Daemon, dict[str, int]], size
     time.sleep(SETTLE_S / 2)
     now_ns = time.monotonic_ns()
     ages = bed.ages(fault.camera, begin_ns, now_ns)
-    rate = _rate(bed, begin_ns, now_ns) / _rate(bed, quiet_ns, begin_ns)
+    time.sleep(SETTLE_S)
+    quiet = min(_rate(bed, quiet_ns, begin_ns), _rate(bed, now_ns, time.monotonic_ns()))
+    rate = _rate(bed, begin_ns, now_ns) / quiet
     figures = [
         at_most("oldest picture decided on", max(ages, default=0.0), "s", STALE_S),
         at_most("back after", (back_ns - end_ns) / 1e9, "s", BACK_S),
-        at_least("rate of the other camera", rate, "of before", OTHERS),
+        at_least("rate of the other camera", rate, "of that in the slower quiet span beside it", OTHERS),
     ]
     if fault.noticed:
         late_s = float("inf") if noticed_ns is None else (noticed_ns - begin_ns) / 1e9
         figures.insert(0, at_most("noticed after", late_s, "s", NOTICED_S))
     during = len(bed.ages(fault.camera, begin_ns, end_ns))
-    quiet = max(bed.ages(fault.camera, quiet_ns, begin_ns), default=0.0)
-    figures += [Figure("decisions meanwhile", during, ""), Figure("oldest picture before", quiet, "s")]
+    oldest = max(bed.ages(fault.camera, quiet_ns, begin_ns), default=0.0)
+    figures += [Figure("decisions meanwhile", during, ""), Figure("oldest picture before", oldest, "s")]
     return Result(fault.name, tuple(figures), remark=fault.remark)
 
 

@@ -70,10 +70,10 @@ def clip_camera(folder: Path, name: str, realtime: bool = True, rate: float = RA
     return CameraConfig(id=name, source=str(path), loop=True, realtime=realtime)
 
 
-def busy_camera(folder: Path, name: str) -> CameraConfig:
-    """Return a camera that gives SLOTS decisions a frame, as fast as they are made."""
+def busy_camera(folder: Path, name: str, realtime: bool = False) -> CameraConfig:
+    """Return a camera that gives SLOTS decisions a frame, at RATE or as fast as they are made."""
     slots = tuple(Slot(id=f"s{number}", polygon=WHOLE) for number in range(SLOTS))
-    return msgspec.structs.replace(clip_camera(folder, name, realtime=False), locate=Slots(slots=slots))
+    return msgspec.structs.replace(clip_camera(folder, name, realtime), locate=Slots(slots=slots))
 
 
 @dataclass(slots=True)

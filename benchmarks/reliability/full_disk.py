@@ -1,7 +1,7 @@
 """The disk under outbox and feedback fills up for a while: deciding goes on, what is lost is counted, and it recovers.
 
-A small real ext4. While it is full the daemon decides as fast as it can; afterwards every decision is accounted for: it
-waits in the outbox, or the heartbeat says that it was lost.
+A small real ext4, and 200 decisions a second: what waits for the disk in memory overflows within a minute. Afterwards
+every decision is accounted for: it waits in the outbox, or the heartbeat says that it was lost.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def measure(sizes: Sizes) -> list[Result]:
 def _filled(folder: Path, mount: Path, sizes: Sizes) -> tuple[Figure, ...]:
     outbox = OutboxConfig(path=f"{mount}/outbox.sqlite", collector=f"ipc://{folder}/nobody")
     feedback = FeedbackConfig(path=f"{mount}/feedback.sqlite", listen=f"ipc://{folder}/truth")
-    config = write_cart(folder, [busy_camera(folder, "basket")], sizes, outbox=outbox, feedback=feedback)
+    config = write_cart(folder, [busy_camera(folder, "basket", realtime=True)], sizes, outbox=outbox, feedback=feedback)
     with listening(folder) as heard, running(config) as daemon:
         until(lambda: bool(heard.decisions()), "the first decision")
         before = _rate(heard, BEFORE_S)

@@ -21,7 +21,7 @@ class Sizes:
     cut_decisions: int = 108_000  # an hour of 30 decisions a second
     daemon_kills: int = 200
     power_cuts: int = 100
-    full_disk_s: float = 60.0
+    full_disk_s: float = 90.0
     jump_s: float = 15.0
     soak_minutes: float = 30.0
     bundle: Path | None = None  # None: the colour patterns of the tests
