@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from random import Random
 
 import pytest
 from full_health import SECOND_NS, full_health, served, usual_camera
@@ -116,3 +117,20 @@ def test_a_taken_port_is_one_clear_error() -> None:
         cameras: list[MemorySource] = []
         with pytest.raises(PublishError, match=r"free the port or change metrics\.listen"):
             MetricsServer(config, Health(0), cameras, lambda: 0).__enter__()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_bytes_make_it_stumble(address: tuple[str, int], caplog: pytest.LogCaptureFixture, seed: int) -> None:
+    random = Random(seed)
+    good = b"GET /metrics/classes?x=%41 HTTP/1.1\r\nHost: here\r\nAccept: */*\r\n\r\n"
+    for _ in range(60):
+        request = bytearray(good)
+        for _ in range(random.randrange(1, 12)):
+            request[random.randrange(len(request))] = random.randrange(256)
+        with suppress(OSError), socket.create_connection(address, timeout=30) as connection:
+            connection.sendall(request[: random.randrange(len(request))] if random.random() < 0.3 else request)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65_536):
+                pass
+    assert not caplog.records
+    assert ask(address, b"GET /healthz HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 ")
