@@ -112,6 +112,9 @@ class Clerk:
         """Commit what is queued and stop."""
         self._stop.set()
         self._thread.join(JOIN_S)
+        if self._thread.is_alive():  # the file may not be closed under its hands: SQLite would take the process along
+            log.warning("waiting for the feedback's disk")
+            self._thread.join()
 
     def put(self, decided: Decided) -> bool:
         """Hand one decision over; False where the disk has refused for so long that there is no room for it, or where

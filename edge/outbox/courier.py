@@ -85,6 +85,9 @@ class Courier:
         """Commit and stop; what is not acknowledged stays for the next start."""
         self._stop.set()
         self._thread.join(JOIN_S)
+        if self._thread.is_alive():  # the file may not be closed under its hands: SQLite would take the process along
+            log.warning("waiting for the outbox's disk")
+            self._thread.join()
 
     def put(self, kind: Kind, payload: bytes, kept: Callable[[], None] | None = None) -> bool:
         """Hand one message over; False where the disk has refused for so long that there is no room for it.

@@ -17,6 +17,7 @@ from feedback_parts import DEVICE, EPOCH, catalogue, decided
 
 from edge.config import FeedbackConfig
 from edge.errors import InputError, PublishError
+from edge.feedback import clerk as clerk_module
 from edge.feedback.clerk import QUEUE, Clerk, Parts
 from edge.feedback.judge import Judge
 from edge.feedback.ledger import Ledger
@@ -243,3 +244,21 @@ def test_another_bundle_begins_with_the_next_decision_and_verdicts_find_both(
         assert (watching.bundle_id, watching.before) == ("b2", 5)
         assert watching.doubt is not None
         assert watching.doubt.checked == 1, "the audit of before is not held against the new bundle"
+
+
+def test_the_file_is_not_closed_while_the_thread_still_writes(
+    path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, done = threading.Event(), threading.Event()
+
+    def slow(_: Ledger) -> None:
+        release.wait(10)
+        done.set()
+
+    monkeypatch.setattr(clerk_module, "JOIN_S", 0.01)
+    monkeypatch.setattr(Ledger, "finish", slow)
+    timer = threading.Timer(0.3, release.set)
+    with working(path, endpoint):
+        timer.start()
+    assert done.is_set()
+    timer.join()

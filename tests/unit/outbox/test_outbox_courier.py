@@ -161,6 +161,24 @@ def test_a_courier_that_broke_down_is_not_fed_in_silence(
             courier.put(Route.ACCEPT, b"x")
 
 
+def test_the_file_is_not_closed_while_the_thread_still_writes(
+    store: Store, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, done = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> None:
+        release.wait(10)
+        done.set()
+
+    monkeypatch.setattr(courier_module, "JOIN_S", 0.01)
+    monkeypatch.setattr(Courier, "_finish", slow)
+    timer = threading.Timer(0.3, release.set)
+    with Courier(store, endpoint, time.monotonic_ns):
+        timer.start()
+    assert done.is_set()
+    timer.join()
+
+
 def test_a_collector_that_gets_its_keys_later_is_found_again(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

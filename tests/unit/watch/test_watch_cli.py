@@ -111,11 +111,11 @@ def test_on_a_terminal_it_draws_and_gives_the_terminal_back(endpoint: str) -> No
     master, slave = pty.openpty()
     command = [sys.executable, "-c", "import sys; from edge.watch.cli import main; sys.exit(main())", endpoint]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
-    with published(endpoint, [health(0), decision(1), decision(3)]):
+    with published(endpoint, [health(0), decision(1), decision(3, name="Roggenbrot")]):
         watcher = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
         os.close(slave)
         shown = b""
-        while b"Haselnuss-Schnitten" not in shown:
+        while b"Roggenbrot" not in shown:  # the last one
             shown += os.read(master, 65536)
         watcher.terminate()
         try:

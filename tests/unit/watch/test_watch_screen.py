@@ -16,10 +16,10 @@ OUTBOX = OutboxHealth(waiting=1_234, waiting_bytes=9, delivered=5, lost={"accept
 ENDPOINT = "tcp://127.0.0.1:5556"
 
 
-def picture(state: WatchState, now_ns: int = 0, width: int = 80, height: int = 24) -> list[str]:
+def picture(state: WatchState, now_ns: int = 0, width: int = 80, height: int = 24, trouble: str = "") -> list[str]:
     out = io.StringIO()
     console = Console(file=out, width=width, height=height, force_terminal=False, color_system=None)
-    console.print(draw(state.view(now_ns), ENDPOINT, width, height))
+    console.print(draw(state.view(now_ns), ENDPOINT, width, height, trouble))
     return out.getvalue().splitlines()
 
 
@@ -35,6 +35,12 @@ def busy(decisions: int = 300, **changes: object) -> WatchState:
 
 def test_before_anything_came_it_says_what_it_waits_for() -> None:
     assert any(f"waiting for {ENDPOINT}" in row for row in picture(WatchState()))
+
+
+def test_where_it_is_refused_it_says_why_and_not_that_nobody_is_there() -> None:
+    shown = "\n".join(picture(WatchState(), trouble="no connection: one end has keys and the other has not"))
+    assert "no connection: one end has keys and the other has not" in shown
+    assert "nothing publishes there yet" not in shown
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (200, 60), (60, 16)])
