@@ -110,11 +110,11 @@ def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack
     """Return a daemon of opened parts, which `stack` closes. Nothing outside `Running` may keep hold of the bundle."""
     config, bundle = _read(arguments.config)
     recorder = stack.enter_context(Recorder(arguments.record, config, bundle.id)) if arguments.record else None
-    publisher = stack.enter_context(ZmqPublisher(config.publish.decisions, config.publish.high_water_mark))
+    together = stack.enter_context(Together())  # so that an end takes two seconds at most
+    publisher = together.enter_context(ZmqPublisher(config.publish.decisions, config.publish.high_water_mark))
     health = Health(started_ns=time.monotonic_ns(), bundle_id=bundle.id)
-    courier = stack.enter_context(_courier(config.outbox)) if config.outbox else None
+    courier = together.enter_context(_courier(config.outbox)) if config.outbox else None
     health.outbox = courier.state if courier else None
-    together = stack.enter_context(Together())
     cameras = _opened_cameras(config, health, together)
     loaded = load(bundle, config.engine)  # while the cameras open
     health.degraded = loaded.engine.degraded

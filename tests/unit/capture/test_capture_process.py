@@ -356,3 +356,25 @@ def test_what_lay_unread_is_counted_when_a_camera_is_left(started: Start) -> Non
     camera._close()
     assert camera.drops["unread"] >= 1
     assert camera.delivered + camera.dropped == camera._next_number
+
+
+def test_a_camera_that_is_parted_from_goes_on_counting_when_it_is_changed(started: Start, clip: Path) -> None:
+    camera = started(clip, loop=True)
+    numbers = []
+    for _ in range(3):
+        frame = read_frame(camera)
+        numbers.append(frame.number)
+        camera.release(frame)
+    free = camera.part()
+    assert not camera.ready()
+    assert (camera.fileno(), camera.deadline_ns(), camera.pid) == (-1, None, None)
+    free()
+    camera.change(CameraConfig(id="cam", source="synthetic: 64x48"))
+    assert camera.is_live
+    frame = read_frame(camera)
+    assert frame.number > max(numbers)
+    assert (frame.opening, camera.reopened, frame.image.shape) == (1, 1, (48, 64, 3))
+    assert camera.delivered == 4
+    assert camera.delivered + camera.dropped == frame.number + 1, "every frame is accounted for"
+    with pytest.raises(CaptureError, match="cannot be changed to other"):
+        camera.change(CameraConfig(id="other", source="0"))
