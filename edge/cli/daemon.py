@@ -28,7 +28,7 @@ from edge.cli.desk import warn_degraded
 from edge.command import Parser, run, whole_number
 from edge.config import DaemonConfig, FeedbackConfig, OutboxConfig, load_daemon_config
 from edge.daemon import Daemon, Stream
-from edge.feedback.assembly import clerk_of
+from edge.feedback.assembly import catalogue_of, clerk_of
 from edge.feedback.audit import Auditor
 from edge.footprint import available_mib, refuse_too_large
 from edge.health import Health, resident_mib
@@ -79,6 +79,7 @@ def _daemon(argv: Sequence[str]) -> int:
         return _check(arguments.config)
     with _heeding_signals() as signals, ExitStack() as stack:
         notifier = stack.enter_context(Notifier())
+        notifier.status("loading")
         daemon = _assembled(arguments, notifier, signals, stack)
         stack.callback(notifier.stopping)
         daemon.run(signals.stop)
@@ -121,7 +122,7 @@ def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack
     if health.degraded:
         log.warning("degraded, the engine's reference on the CPU decides: %s", health.degraded)
     origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
-    feedback = together.enter_context(_feedback(config.feedback, bundle, origin)) if config.feedback else None
+    feedback = _feedback(config.feedback, bundle, origin, together)
     health.feedback = feedback.clerk.state if feedback else None
     sender = Sender(publisher, config.publish.format, courier, feedback)
     outgoing = Outgoing(bundle, origin, health, sender, recorder)
@@ -180,10 +181,13 @@ def _courier(config: OutboxConfig) -> Iterator[Courier]:
             yield courier
 
 
-@contextmanager
-def _feedback(config: FeedbackConfig, bundle: Bundle, origin: messages.Origin) -> Iterator[Feedback]:
-    with clerk_of(config, bundle, origin.device_id, time.monotonic_ns) as clerk:
-        yield Feedback(Auditor(origin.epoch, config.audit_share), clerk)
+def _feedback(
+    config: FeedbackConfig | None, bundle: Bundle, origin: messages.Origin, together: Together
+) -> Feedback | None:
+    if config is None:
+        return None
+    clerk = together.enter_context(clerk_of(config, catalogue_of(bundle), origin.device_id, time.monotonic_ns))
+    return Feedback(Auditor(origin.epoch, config.audit_share), clerk)
 
 
 def _await_subscribers(publisher: ZmqPublisher, count: int, stop: threading.Event) -> None:
