@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,9 +28,8 @@ from edge.command import Parser, run, whole_number
 from edge.config import DaemonConfig, FeedbackConfig, OutboxConfig, load_daemon_config
 from edge.daemon import Daemon, Duty, Stream, stream_of
 from edge.degrade.assembly import watch_of
-from edge.feedback.assembly import clerk_of
+from edge.feedback.assembly import catalogue_of, clerk_of
 from edge.feedback.audit import Auditor
-from edge.feedback.tally import Checked
 from edge.footprint import available_mib, needed_mib, refuse_too_large
 from edge.health import Health, resident_mib
 from edge.heap import give_back_freed
@@ -80,6 +79,7 @@ def _daemon(argv: Sequence[str]) -> int:
         return _check(arguments.config)
     with _heeding_signals() as signals, ExitStack() as stack:
         notifier = stack.enter_context(Notifier())
+        notifier.status("loading")
         daemon = _assembled(arguments, notifier, signals, stack)
         stack.callback(notifier.stopping)
         daemon.run(signals.stop)
@@ -114,20 +114,19 @@ def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack
     config, keys, bundle = _read(arguments.config)
     publish = config.publish
     recorder = stack.enter_context(Recorder(arguments.record, config, bundle.id)) if arguments.record else None
-    publisher = stack.enter_context(ZmqPublisher(publish.decisions, publish.high_water_mark, keys.publish))
+    together = stack.enter_context(Together())  # so that an end takes two seconds at most
+    publisher = together.enter_context(ZmqPublisher(publish.decisions, publish.high_water_mark, keys.publish))
     health = Health(started_ns=time.monotonic_ns(), bundle_id=bundle.id, refused=keys.refused)
     health.planned_mib = needed_mib(bundle, config, runtime_mib(bundle, config.engine))
-    courier = stack.enter_context(_courier(config.outbox, keys)) if config.outbox else None
+    courier = together.enter_context(_courier(config.outbox, keys)) if config.outbox else None
     health.outbox = courier.state if courier else None
-    together = stack.enter_context(Together())
     cameras = _opened_cameras(config, bundle, health, together)
     loaded = load(bundle, config.engine)  # while the cameras open
     health.engine_ready, health.degraded = True, loaded.engine.degraded
     if health.degraded:
         log.warning("degraded, the engine's reference on the CPU decides: %s", health.degraded)
     origin = messages.Origin(config.device_id, secrets.token_hex(6), bundle.id)
-    clerk = _feedback(config.feedback, bundle, origin, keys, health.checked) if config.feedback else None
-    feedback = together.enter_context(clerk) if clerk else None
+    feedback = _feedback(config.feedback, bundle, origin, (keys, health), together) if config.feedback else None
     health.feedback = feedback.clerk.state if feedback else None
     sender = Sender(publisher, config.publish.format, courier, feedback)
     outgoing = Outgoing(bundle, origin, health, sender, recorder)
@@ -191,12 +190,12 @@ def _courier(config: OutboxConfig, keys: Keys) -> Iterator[Courier]:
             yield courier
 
 
-@contextmanager
 def _feedback(
-    config: FeedbackConfig, bundle: Bundle, origin: messages.Origin, keys: Keys, on_checked: Callable[[Checked], None]
-) -> Iterator[Feedback]:
-    with clerk_of(config, bundle, origin.device_id, time.monotonic_ns, keys.feedback, on_checked) as clerk:
-        yield Feedback(Auditor(origin.epoch, config.audit_share), clerk)
+    config: FeedbackConfig, bundle: Bundle, origin: messages.Origin, given: tuple[Keys, Health], together: Together
+) -> Feedback:
+    keys, health = given
+    clerk = clerk_of(config, catalogue_of(bundle), origin.device_id, time.monotonic_ns, keys.feedback, health.checked)
+    return Feedback(Auditor(origin.epoch, config.audit_share), together.enter_context(clerk))
 
 
 def _await_subscribers(publisher: ZmqPublisher, count: int, stop: threading.Event) -> None:

@@ -35,22 +35,27 @@ def catalogue_of(bundle: Bundle) -> Catalogue:
 @contextmanager
 def clerk_of(
     config: FeedbackConfig,
-    bundle: Bundle,
+    catalogue: Catalogue,
     device_id: str,
     clock_ns: Callable[[], int],
     door: Door | None = None,
     on_checked: Callable[[Checked], None] | None = None,
 ) -> Iterator[Clerk]:
     """Yield a clerk at work; raises InputError and PublishError as its parts do. `on_checked`: see `Ledger`."""
-    catalogue = catalogue_of(bundle)
     with Store(Path(config.path), config.max_decisions) as store:
         if store.put_aside is not None:
             log.error("feedback %s was damaged; it was put aside as %s and begins anew", config.path, store.put_aside)
-        judge = Judge(config, catalogue)
-        ledger = Ledger(store, judge, catalogue, device_id, config.window_verdicts)
-        ledger.on_checked = on_checked
-        with Clerk(Parts(store, judge, ledger), config.listen, config.window_verdicts, clock_ns, door) as clerk:
+        parts = _parts(store, config, catalogue, device_id)
+        parts.ledger.on_checked = on_checked
+        clerk = Clerk(parts, config.listen, config.window_verdicts, clock_ns, door)
+        del catalogue, parts  # nothing of a bundle is held here: another may take over
+        with clerk:
             yield clerk
+
+
+def _parts(store: Store, config: FeedbackConfig, catalogue: Catalogue, device_id: str) -> Parts:
+    judge = Judge(config, catalogue)
+    return Parts(store, judge, Ledger(store, judge, catalogue, device_id, config.window_verdicts))
 
 
 def follow(clerk: Clerk, config: FeedbackConfig, bundle: Bundle) -> None:

@@ -37,7 +37,7 @@ RESEND_MS = 5_000
 WINDOW = 512
 QUEUE = 10_000  # messages that wait for the disk
 BATCH = 1_000  # messages in one commit
-LAST_MS = 1_000
+LAST_MS = 500
 JOIN_S = 5.0
 
 log = logging.getLogger("edge.outbox")

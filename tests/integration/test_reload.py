@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -338,3 +339,30 @@ def test_killed_while_loading_every_durable_file_is_whole(cart: Cart, tmp_path: 
     for path in (outbox, feedback):
         with closing(sqlite3.connect(path)) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_feedback_follows_and_verdicts_about_both_bundles_are_taken(cart: Cart, tmp_path: Path) -> None:
+    truth = f"ipc://{tmp_path}/truth"
+    feedback = f"feedback: {{path: {tmp_path}/feedback.sqlite, listen: '{truth}', audit_share: 1.0"
+    cart.write(more=feedback + "}\n")
+    with running(cart), zmq.Context() as context, context.socket(zmq.REQ) as teller:
+        teller.setsockopt(zmq.LINGER, 0)
+        teller.setsockopt(zmq.RCVTIMEO, 20_000)
+        teller.connect(truth)
+        old = cart.decisions(2 * EACH)
+        cart.point_to("v2")
+        cart.write(more=feedback + ", accuracy: null}\n")
+        cart.hang_up()
+        cart.until_event("reloaded")
+        new = cart.decisions(2 * EACH)
+        for decision in (old[0], new[-1], new[0]):
+            verdict = {"decision_id": decision.decision_id, "true_sku": "sku-007", "source": "barcode"}
+            teller.send(json.dumps(verdict).encode())
+            assert json.loads(teller.recv())["result"] in {"taken", "again"}
+    with closing(sqlite3.connect(tmp_path / "feedback.sqlite")) as database:
+        (kept,) = database.execute("SELECT value FROM state WHERE name = 'watching'").fetchone()
+        watching = json.loads(kept)
+        things = database.execute("SELECT count(*) FROM things WHERE thing > ?", (watching["before"],)).fetchone()[0]
+    assert watching["bundle_id"] == new[-1].bundle_id
+    assert watching["before"] > 0
+    assert things > 0

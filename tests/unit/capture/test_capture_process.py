@@ -396,3 +396,25 @@ def test_a_camera_that_is_shed_gives_its_process_and_memory_back_until_it_is_ope
     camera.reopen()
     frame = read_frame(camera)
     assert (frame.opening, camera.state) == (1, "running")
+
+
+def test_a_camera_that_is_parted_from_goes_on_counting_when_it_is_changed(started: Start, clip: Path) -> None:
+    camera = started(clip, loop=True)
+    numbers = []
+    for _ in range(3):
+        frame = read_frame(camera)
+        numbers.append(frame.number)
+        camera.release(frame)
+    free = camera.part()
+    assert not camera.ready()
+    assert (camera.fileno(), camera.deadline_ns(), camera.pid) == (-1, None, None)
+    free()
+    camera.change(CameraConfig(id="cam", source="synthetic: 64x48"))
+    assert camera.is_live
+    frame = read_frame(camera)
+    assert frame.number > max(numbers)
+    assert (frame.opening, camera.reopened, frame.image.shape) == (1, 1, (48, 64, 3))
+    assert camera.delivered == 4
+    assert camera.delivered + camera.dropped == frame.number + 1, "every frame is accounted for"
+    with pytest.raises(CaptureError, match="cannot be changed to other"):
+        camera.change(CameraConfig(id="other", source="0"))
