@@ -17,6 +17,8 @@ from edge.errors import InputError, PublishError
 
 __all__ = ["Form", "open_durable"]
 
+CACHE_KIB = 256  # pages that SQLite holds in memory; it has them for as long as the file is open
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -58,6 +60,7 @@ def _open(path: Path, form: Form) -> sqlite3.Connection:
         new = _is_new(database, path, form)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=FULL")
+        database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("quick_check found damage")
         if new:  # a file that is there is not written to: a full disk keeps nobody from starting
