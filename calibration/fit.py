@@ -120,13 +120,13 @@ class _Choice:
     learn: Evidence
     certify: Evidence
 
-    def cuts(self, targets: Targets) -> list[GroupCut]:
-        """Return the cut points for these targets."""
+    def cuts(self, targets: Targets, strict: bool) -> list[GroupCut]:
+        """Return the cut points for these targets, and those for a degraded device where `strict`."""
         tiers = self.material.tiers
         photos = np.bincount(self.certify.scores.true, minlength=len(tiers))
         names = [product.sku for product in self.material.products]
         groups = groups_of(names, tiers, self.mix.share, photos, targets)
-        return thresholds_from_scores(self.learn, self.certify, groups, len(tiers), targets)
+        return thresholds_from_scores(self.learn, self.certify, groups, len(tiers), targets, strict)
 
     def alternatives(self, targets: Targets) -> tuple[Alternative, ...]:
         """Return what half and twice each of the two limits would accept."""
@@ -134,7 +134,7 @@ class _Choice:
         for factor_error, factor_near in ((1.0, 1.0), (0.5, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 2.0), (2.0, 2.0)):
             error = min(targets.accept_error * factor_error, _MOST)
             near = min(targets.near_unknown * factor_near, _MOST)
-            cuts = self.cuts(Targets(error, near, targets.certainty))
+            cuts = self.cuts(Targets(error, near, targets.certainty), strict=False)
             taken = self.certify.weight[accepted(cuts, self.mix, self.certify)].sum()
             claimed = tuple(part.name for cut in cuts for part in cut.parts if part.error_bound < 1.0)
             found.append(Alternative(error, near, float(taken / max(self.certify.weight.sum(), 1e-300)), claimed))
@@ -230,7 +230,7 @@ def certified_from_scores(
     evidence = allowance.evidence(certify.photos, certify.scores, certify.unseen, weight)
     learnt = allowance.evidence(learn.photos, learn.scores, learn.unseen, learn_weight)
     choice = _Choice(material, mix, learnt, evidence)
-    cuts = choice.cuts(settings.targets)
+    cuts = choice.cuts(settings.targets, strict=True)
     left = allowance.usable(certify.photos, certify.scores) & ~accepted(cuts, mix, evidence)
     verify = verify_from_scores(certify.scores, weight, evidence.confidence, left)
     return Certified(allowance, cuts, verify, evidence, learnt, partial(choice.alternatives, settings.targets))

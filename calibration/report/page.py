@@ -182,9 +182,9 @@ def _groups(values: Mapping[str, Any]) -> str:
 
 def _degraded(promise: Mapping[str, Any]) -> str:
     """Say what the device accepts while it is degraded."""
-    limits = f"{_limit(promise['accept_error'])} wrong and {_limit(promise['near_unknown'])} of look-alikes accepted"
     if not promise["certified"]:
-        return f"A degraded device (hot, short of memory) accepts nothing: at most {limits} cannot be certified."
+        return "A degraded device (hot, short of memory) accepts nothing: these photos certify no stricter promise."
+    limits = f"{_limit(promise['accept_error'])} wrong and {_limit(promise['near_unknown'])} of look-alikes accepted"
     share = _share(promise["accepted"])
     return f"A degraded device (hot, short of memory) accepts {share}: at most {limits}."
 

@@ -92,7 +92,8 @@ def _forecast(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for route, share in outcome["shares"].items():
         yield f"  {route}", f"{share:.1%}"
     degraded = values["promise"]["degraded"]
-    yield "  accept while degraded", f"{degraded['accepted']:.1%}, at most {degraded['accept_error']:.2%} of it wrong"
+    limit = f", at most {degraded['accept_error']:.2%} of it wrong" if degraded["certified"] else ", for want of photos"
+    yield "  accept while degraded", f"{degraded['accepted']:.1%}{limit}"
     yield (
         "  wrong of accepted",
         f"{outcome['wrong']} of {outcome['accepted']} ({outcome['accepted_error']:.2%} weighted)",

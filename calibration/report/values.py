@@ -20,7 +20,6 @@ from calibration.photos.mix import photo_weights
 from calibration.photos.photoset import Photoset
 from calibration.report.evaluate import Curve, Outcome, decide, outcome_of, risk_coverage
 from calibration.rules.bounds import clean_photos_needed
-from calibration.rules.degraded import DEGRADED
 from calibration.rules.ood_fit import Detection, auroc
 from calibration.rules.thresholds import GroupCut
 from calibration.rules.unseen import FOLDS
@@ -95,6 +94,7 @@ def _seen(fitted: Fitted, rows: Rows, photos: Photoset) -> EngineRows:
 def promise_of(fitted: Fitted, settings: Settings) -> dict[str, Any]:
     """Return what the bundle's manifest promises, and for which mix."""
     certified = [cut for cut in fitted.groups if cut.certified]
+    strict = [cut for cut in certified if cut.strict_confidence < np.inf]
     return {
         "accept_error": settings.targets.accept_error,
         "certainty": settings.targets.certainty,
@@ -106,9 +106,9 @@ def promise_of(fitted: Fitted, settings: Settings) -> dict[str, Any]:
         "products_covered": int(fitted.mix.covered.sum()),
         "certified": bool(certified),
         "degraded": {
-            "accept_error": settings.targets.accept_error * DEGRADED,
-            "near_unknown": settings.targets.near_unknown * DEGRADED,
-            "certified": any(cut.strict_confidence < np.inf for cut in fitted.groups),
+            "accept_error": max((cut.strict_error for cut in strict), default=None),
+            "near_unknown": max((cut.strict_near_unknown for cut in strict), default=None),
+            "certified": bool(strict),
             "accepted": fitted.accepted_degraded,
         },
         "groups": {

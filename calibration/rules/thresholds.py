@@ -45,8 +45,8 @@ __all__ = ["BandCut", "Evidence", "GroupCut", "PartFigure", "thresholds_from_sco
 
 APART = 0.2  # the share of look-alikes whose best candidate counts as standing alone
 EVEN = 0.5  # of the accept error: what a tier should keep, so that other photos keep the whole of it
-FIRST = 0.8  # of the error probability: for the walk with all claims
 KEEP = 0.8  # of what fewer claims should accept
+FIRST = 0.8  # of the error probability: for the walk with all claims
 
 Floats = NDArray[np.float64]
 
@@ -128,6 +128,8 @@ class GroupCut:
     effective: float
     needed: int
     strict_confidence: float = np.inf
+    strict_error: float = 1.0  # what is promised of it: 1 where nothing is certified
+    strict_near_unknown: float = 1.0
 
     @property
     def certified(self) -> bool:
@@ -148,11 +150,14 @@ class GroupCut:
 
 
 def thresholds_from_scores(
-    learn: Evidence, certify: Evidence, groups: Sequence[Group], classes: int, targets: Targets
+    learn: Evidence, certify: Evidence, groups: Sequence[Group], classes: int, targets: Targets, strict: bool = True
 ) -> list[GroupCut]:
-    """Return one cut per group of the `classes` C; no photo may be in both `learn` and `certify`."""
+    """Return one cut per group of the `classes` C; no photo may be in both `learn` and `certify`.
+
+    Without `strict` there are none for a degraded device, which takes as long again.
+    """
     miss = (1.0 - targets.certainty) / len(groups)
-    return [_Certifying(group, learn, certify, classes, targets, miss).cut() for group in groups]
+    return [_Certifying(group, learn, certify, classes, targets, miss).cut(strict) for group in groups]
 
 
 class _Certifying:
@@ -169,7 +174,7 @@ class _Certifying:
         self._learn, self._certify = self._cells(learn, self._flags), self._cells(certify, self._flags)
         self._tiers = self._cells(certify, [_flags(tier, classes) for tier in group.tiers or group.parts])
 
-    def cut(self) -> GroupCut:
+    def cut(self, strict: bool) -> GroupCut:
         """Walk the path and describe the step that is taken."""
         if not (_any(self._learn) and _any(self._certify) and self._largest > 0):
             return self._nothing()
@@ -179,16 +184,21 @@ class _Certifying:
             if end > path.start:
                 step = self._taken(path, np.arange(path.start, end))
                 cut = self._describe(claims, path, sums, step)
-                return self._with_strict(cut, (claims, path), step)
+                return self._with_strict(cut, (claims, path), step) if strict else cut
         return self._nothing()
 
     def _with_strict(self, cut: GroupCut, walk: tuple[Claims, Path], taken: int) -> GroupCut:
         found = strict_cuts(self._learn, self._certify, self._largest, walk, taken)
         if found is None:
             return cut
-        confidence, nearest = found
-        bands = [replace(band, strict_strangeness=-near) for band, near in zip(cut.bands, nearest, strict=True)]
-        return replace(cut, strict_confidence=confidence, bands=tuple(bands))
+        bands = [replace(band, strict_strangeness=-near) for band, near in zip(cut.bands, found.nearest, strict=True)]
+        return replace(
+            cut,
+            bands=tuple(bands),
+            strict_confidence=found.confidence,
+            strict_error=found.accept_error,
+            strict_near_unknown=found.near_unknown,
+        )
 
     def _taken(self, path: Path, certified: NDArray[np.intp]) -> int:
         """Return the certified step that accepts most of those at which every tier should keep the target by itself.

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from calibration.rules.bounds import p_value
 from calibration.rules.cut_path import Claims, Path, Side, sums_along, walked
-from calibration.rules.degraded import DEGRADED
 from calibration.rules.groups import Group, Part, Targets, groups_of
 from calibration.rules.scores import DEPTH, Scores
 from calibration.rules.thresholds import Evidence, GroupCut, thresholds_from_scores
@@ -161,8 +160,9 @@ def degraded_and_check(seed: int, classes: int, targets: Targets) -> tuple[bool,
     strict = as_degraded(cut)
     assert strict.confidence >= cut.confidence
     assert all(s.strangeness <= b.strangeness for s, b in zip(strict.bands, cut.bands, strict=True))
-    half = Targets(targets.accept_error * DEGRADED, targets.near_unknown * DEGRADED, targets.certainty)
-    return strict.certified, strict.certified and breaks(strict, shop.draw(np.full(classes, 50)), half)
+    promised = Targets(cut.strict_error, cut.strict_near_unknown, targets.certainty)
+    assert not strict.certified or promised.accept_error <= 0.75 * targets.accept_error
+    return strict.certified, strict.certified and breaks(strict, shop.draw(np.full(classes, 50)), promised)
 
 
 def as_degraded(cut: GroupCut) -> GroupCut:

@@ -239,7 +239,7 @@ def test_a_product_without_validation_photos_is_not_accepted() -> None:
     assert fitted.rules.cuts.source[8] == "global"
 
 
-def test_a_degraded_device_keeps_half_the_limits_and_accepts_no_more() -> None:
+def test_a_degraded_device_keeps_stricter_limits_and_accepts_no_more() -> None:
     world = World(60)
     given = material(world, certify=40)
     fitted = run(world, given)
