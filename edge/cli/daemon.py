@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import edge.one_thread  # noqa: F401  # before anything that imports NumPy
 from edge import logs, messages
@@ -35,7 +36,7 @@ from edge.health import Health, resident_mib
 from edge.heap import give_back_freed
 from edge.keys.assembly import Keys, keys_of
 from edge.life.notify import Notifier
-from edge.life.reload import Reload, Running, still_loading
+from edge.life.reload import Reload, Running
 from edge.life.selftest import SelfTest
 from edge.life.shedding import Shedding
 from edge.life.supervision import Supervision
@@ -56,7 +57,7 @@ log = logging.getLogger("edge")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `edge-daemon`."""
+    """Run `edge-daemon`. Where it ran and ended in order the process ends here, with 0."""
     return run("edge-daemon", _daemon, argv)
 
 
@@ -83,10 +84,16 @@ def _daemon(argv: Sequence[str]) -> int:
         daemon = _assembled(arguments, notifier, signals, stack)
         stack.callback(notifier.stopping)
         daemon.run(signals.stop)
-    if still_loading():  # everything is closed; a library in the middle of its work may not survive Python's end
-        logging.shutdown()
-        os._exit(0)
-    return 0
+    return _leave()
+
+
+def _leave() -> NoReturn:
+    """End the process here: everything is flushed and closed. Python would take every module apart first, and a library
+    that is in the middle of loading a bundle may not survive that.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _check(path: Path) -> int:

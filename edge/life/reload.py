@@ -38,10 +38,9 @@ from edge.life.selftest import SelfTest
 from edge.life.together import all_at_once
 from edge.outgoing import Feedback, Outgoing
 
-__all__ = ["Reload", "Running", "still_loading"]
+__all__ = ["Reload", "Running"]
 
 JOIN_S = 0.5  # what an end waits for a bundle that is being loaded
-LOADING = "reload"  # the thread
 
 log = logging.getLogger("edge.life")
 
@@ -66,7 +65,7 @@ class _Loading(threading.Thread):
     """Makes a candidate, and keeps it or what was wrong."""
 
     def __init__(self, running: Running, begun_ns: int) -> None:
-        super().__init__(name=LOADING, daemon=True)
+        super().__init__(name="reload", daemon=True)
         self._given = running.path, running.config, running.loaded
         self.begun_ns = begun_ns
         self.candidate: Candidate | None = None
@@ -243,11 +242,6 @@ class Reload:
         if stream is not None:
             stream.tracker.forget()
         return stream
-
-
-def still_loading() -> bool:
-    """Tell whether a bundle is being loaded that nobody waits for any more."""
-    return any(thread.name == LOADING for thread in threading.enumerate())
 
 
 def _same_pictures(old: CameraConfig | None, new: CameraConfig) -> bool:
