@@ -16,7 +16,7 @@ from edge.bench.report import Figure
 
 __all__ = ["Turn", "ratio"]
 
-DRAWS = 2_000
+DRAWS = 500
 SEED = 0
 
 
