@@ -18,7 +18,8 @@ from benchmarks.reliability.result import Result
 from benchmarks.reliability.sizes import Sizes
 from edge.bench.report import Figure, at_least, at_most
 from edge.config import FeedbackConfig, OutboxConfig
-from edge.messages import HealthMessage
+from edge.messages import DecisionMessage, HealthMessage, decode
+from edge.outbox.state import EVENT
 
 __all__ = ["measure"]
 
@@ -53,7 +54,8 @@ def _filled(folder: Path, mount: Path, sizes: Sizes) -> tuple[Figure, ...]:
         after = _rate(heard, BEFORE_S)
     decided, _, lost = _health(heard)
     with closing(sqlite3.connect(mount / "outbox.sqlite")) as database:
-        waiting = int(database.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        rows = database.execute("SELECT payload FROM outbox")
+        waiting = sum(isinstance(decode(payload), DecisionMessage) for (payload,) in rows)
     return (
         at_least("decisions a second while full", full / before, "of before", RATE),
         at_least("afterwards", after / before, "of before", RATE),
@@ -80,4 +82,4 @@ def _health(heard: Heard) -> tuple[int, int, int]:
     last = heard.health()
     if not isinstance(last, HealthMessage) or last.outbox is None:
         return 0, 0, 0
-    return last.decisions, last.outbox.waiting, sum(last.outbox.lost.values())
+    return last.decisions, last.outbox.waiting, sum(count for kind, count in last.outbox.lost.items() if kind != EVENT)
