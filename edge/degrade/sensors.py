@@ -1,8 +1,8 @@
 """What a device can tell about itself, read from Linux; what is not there is left out and never guessed.
 
 - memory: `MemAvailable` and `MemTotal` of /proc/meminfo; on a Jetson CPU and GPU share it.
-- own memory: what the daemon and its capture processes take (`edge.machine`), against the limit of the configuration or
-  else of the control group (`memory.max`, cgroup v2, or `memory.limit_in_bytes`, v1).
+- own memory: what the daemon and its capture processes take (`edge.machine`), against the limit of the configuration;
+  or else what the control group takes, against its limit (`edge.degrade.group`).
 - temperature: the hottest zone (`edge.machine`); tegrastats tells the same ones.
 - power: the mode that `nvpmodel -q` names, asked every POWER_S; only where the configuration says which it should be.
 - disk: what is free to this user where decisions are kept.
@@ -16,14 +16,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from edge.degrade.group import group_of
 from edge.degrade.ladder import Axis
 from edge.machine import hottest_celsius, used_bytes
 
-__all__ = ["Sensors", "own_limit_mib"]
+__all__ = ["Sensors"]
 
 POWER_S = 60
 NVPMODEL_S = 5
-NO_LIMIT_MIB = 1 << 30  # version 1 of control groups writes a number of this kind where there is none
 MIB = 1 << 20
 
 
@@ -38,7 +38,8 @@ class Sensors:
         pids: Callable[[], Sequence[int]],
         root: Path = Path("/"),
     ) -> None:
-        self._limit_mib = limit_mib or own_limit_mib(root)
+        self._limit_mib = limit_mib
+        self._group = None if limit_mib else group_of(root)
         self._disks = [disk if disk.is_dir() else disk.parent for disk in disks]
         self._power_mode = power_mode
         self._pids = pids
@@ -65,7 +66,10 @@ class Sensors:
             return None
 
     def _own(self) -> float | None:
-        if self._limit_mib is None:
+        if self._group is not None:
+            taken = self._group.used_mib()
+            return None if taken is None else taken / self._group.limit_mib
+        if not self._limit_mib:
             return None
         used = used_bytes(self._pids(), self._root / "proc")
         return used / MIB / self._limit_mib if used else None
@@ -98,35 +102,3 @@ class Sensors:
                 continue
             found.append(status.f_bavail * status.f_frsize / (1 << 20))
         return min(found, default=None)
-
-
-def own_limit_mib(root: Path = Path("/")) -> float | None:
-    """Return the limit of this process's control group, or of the nearest one above it that has one; None without."""
-    try:
-        groups = (root / "proc/self/cgroup").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    found = []
-    for line in groups:
-        _, controllers, path = line.split(":", 2)
-        version_2 = not controllers
-        if not version_2 and "memory" not in controllers.split(","):
-            continue
-        base = root / ("sys/fs/cgroup" if version_2 else "sys/fs/cgroup/memory")
-        name = "memory.max" if version_2 else "memory.limit_in_bytes"
-        group = base / path.strip("/")
-        for place in (group, *group.parents):
-            if place == base.parent:
-                break
-            limit = _limit_mib(place / name)
-            if limit is not None:
-                found.append(limit)
-    return min(found, default=None)
-
-
-def _limit_mib(file: Path) -> float | None:
-    try:
-        limit = int(file.read_text(encoding="ascii")) / (1 << 20)
-    except (OSError, ValueError):  # "max" is none
-        return None
-    return limit if limit < NO_LIMIT_MIB else None

@@ -24,7 +24,7 @@ SILENT_S = 3.0  # three heartbeats that did not come
 OLD_S = 60.0  # of a decision that waits for the collector
 HEADER_LINES = 2
 ROUTE_COLOURS = {"accept": "green", "verify": "yellow", "review": "magenta", "unknown": "cyan"}
-STATE_COLOURS = {"running": "green", "opening": "yellow", "ended": "dim", "failed": "red"}
+STATE_COLOURS = {"running": "green", "opening": "yellow", "ended": "dim", "failed": "red", "shed": "magenta"}
 EIGHTHS = " ▏▎▍▌▋▊▉"
 NOTHING = "–"
 
@@ -34,7 +34,7 @@ def draw(view: View, endpoint: str, width: int, height: int, trouble: str = "") 
     if view.heard_ago_s is None and not view.malformed:
         return Align.center(_waiting(endpoint, trouble), vertical="middle", height=height)
     middle = max(len(view.routes), min(len(view.cameras), 4))
-    more = [line for line in (_stages(view), _outbox(view), _events(view)) if line is not None]
+    more = [line for line in (_trouble(view), _stages(view), _outbox(view), _events(view)) if line is not None]
     rows = height - HEADER_LINES - len(more) - middle - 4  # two rules, the head of the list, the last line
     parts: list[RenderableType] = [_title(view, endpoint), _figures(view), *more, _rule()]
     parts += [_middle(view, width, middle), _rule(), _decisions(view.newest[: max(rows, 0)], width, max(rows, 0))]
@@ -82,6 +82,14 @@ def _figures(view: View) -> RenderableType:
     ):
         figures.append(value, style="bold red" if bad else "bold").append(f"{unit}  ", style="dim")
     return figures
+
+
+def _trouble(view: View) -> RenderableType | None:
+    """Return why the device is degraded, or None where it is not."""
+    if not view.degraded:
+        return None
+    line = Text(" degraded ", style="dim", no_wrap=True, overflow="ellipsis")
+    return line.append(view.degraded, style="bold yellow").append("  stricter cut points", style="dim")
 
 
 def _stages(view: View) -> RenderableType | None:

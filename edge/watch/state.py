@@ -202,7 +202,7 @@ class WatchState:
             restarts=self.restarts,
             malformed=self.malformed,
             last_malformed=self._last_malformed,
-            degraded=next((_plain(beat.degraded) for beat in beats if beat.degraded), ""),
+            degraded=next((trouble for beat in beats if (trouble := _trouble(beat))), ""),
             stages=_stages(beats),
             outbox=_outbox([beat.outbox for beat in beats if beat.outbox is not None]),
             events=tuple(reversed(self._events.values())),
@@ -267,6 +267,14 @@ def _row(message: DecisionMessage, missed: int) -> Row:
 def _camera(camera: CameraHealth) -> CameraRow:
     counts = (_count(camera.frames), _count(camera.dropped), _count(camera.reopened))
     return CameraRow(_plain(camera.id), _plain(camera.fault or camera.state), *counts)
+
+
+def _trouble(beat: HealthMessage) -> str:
+    """Return why a device is degraded, "" where it is not."""
+    if beat.ladder is not None and beat.ladder.step > 0:
+        cause = f" ({_plain(beat.ladder.cause)})" if beat.ladder.cause else ""
+        return f"step {_count(beat.ladder.step)}, {_plain(beat.ladder.name)}{cause}"
+    return _plain(beat.degraded)
 
 
 def _stages(beats: Iterable[HealthMessage]) -> tuple[tuple[str, float], ...]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edge.degrade.group import group_of
 from edge.degrade.ladder import Axis
-from edge.degrade.sensors import Sensors, own_limit_mib
+from edge.degrade.sensors import Sensors
 
 
 def put(root: Path, name: str, text: str) -> None:
@@ -60,7 +61,32 @@ def test_the_limit_of_a_control_group_is_found(
     put(tmp_path, "proc/self/cgroup", group + "\n")
     for name, text in files.items():
         put(tmp_path, name, text)
-    assert own_limit_mib(tmp_path) == expected
+    found = group_of(tmp_path)
+    assert (found and found.limit_mib) == expected
+
+
+@pytest.mark.parametrize(
+    ("group", "files"),
+    [
+        (
+            "0::/a",
+            {"a/memory.max": "104857600", "a/memory.current": "83886080", "a/memory.stat": "inactive_file 31457280"},
+        ),
+        (
+            "4:memory:/a",
+            {
+                "memory/a/memory.limit_in_bytes": "104857600",
+                "memory/a/memory.usage_in_bytes": "83886080",
+                "memory/a/memory.stat": "cache 1\ntotal_inactive_file 31457280",
+            },
+        ),
+    ],
+)
+def test_what_a_control_group_cannot_take_back_counts(tmp_path: Path, group: str, files: dict[str, str]) -> None:
+    put(tmp_path, "proc/self/cgroup", group + "\n")
+    for name, text in files.items():
+        put(tmp_path, f"sys/fs/cgroup/{name}", text)
+    assert sensors(tmp_path).read() == {Axis.OWN_MEMORY: pytest.approx(0.5)}
 
 
 def test_the_fullest_disk_counts_also_before_its_file_is_made(tmp_path: Path) -> None:

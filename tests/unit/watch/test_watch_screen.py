@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from watch_messages import decision, event, health
 
-from edge.messages import CameraHealth, OutboxHealth
+from edge.messages import CameraHealth, LadderHealth, OutboxHealth
 from edge.watch.screen import SILENT_S, draw
 from edge.watch.state import WatchState
 
@@ -83,6 +83,17 @@ def test_a_disk_that_refuses_is_shown_and_nothing_waits_without_an_age() -> None
     outbox = OutboxHealth(waiting=0, waiting_bytes=0, delivered=5, lost={}, refusing=True)
     state.take(health(0, outbox=outbox), 0)
     assert any("outbox 0 waiting  oldest –  lost 0  the disk refuses" in row for row in picture(state))
+
+
+def test_a_device_in_trouble_says_which_step_and_why() -> None:
+    state = WatchState()
+    ladder = LadderHealth(step=4, name="shed_camera", cause="memory 0.03", stress={"memory": 2.3})
+    state.take(health(0, ladder=ladder), 0)
+    rows = picture(state)
+    assert len(rows) == 24
+    assert any("degraded step 4, shed_camera (memory 0.03)  stricter cut points" in row for row in rows)
+    state.take(health(1, ladder=LadderHealth(step=0, name="whole", cause="", stress={})), 0)
+    assert not any("degraded" in row for row in picture(state))
 
 
 def test_a_long_name_ends_in_an_ellipsis() -> None:
