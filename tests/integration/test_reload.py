@@ -236,7 +236,8 @@ def test_cameras_come_change_and_go_and_the_others_do_not_notice(cart: Cart) -> 
     stays = f"id: stays, source: '{cart.folder}/clip.avi', loop: true, realtime: true"
     cart.write(stays, "id: changes, source: 'synthetic: 96x96'", "id: goes, source: 'synthetic: 64x64'")
     with running(cart):
-        cart.decisions(30)
+        while {decision.camera_id for decision in cart.seen} != {"stays", "changes", "goes"}:
+            cart.decisions(1)
         cart.write(stays, "id: changes, source: 'synthetic: 64x48', looks: 2", "id: comes, source: 'synthetic: 48x48'")
         cart.hang_up()
         _, event = cart.until_event("reloaded")

@@ -26,6 +26,7 @@ class Told:
 
     def __init__(self) -> None:
         self.events: list[Finding] = []
+        self.health = Health(0)
 
     def event(self, finding: Finding) -> None:
         self.events.append(finding)

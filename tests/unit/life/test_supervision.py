@@ -8,6 +8,7 @@ from edge.capture.backoff import Backoff
 from edge.capture.camera import CameraState
 from edge.capture.memory import MemorySource
 from edge.daemon import Stream
+from edge.degrade.still import StillGate
 from edge.health import Health
 from edge.life.notify import Notifier
 from edge.life.supervision import OVERDUE_NS, Supervision
@@ -39,7 +40,7 @@ class Turning:
     """As much of a daemon as supervision looks at."""
 
     def __init__(self, *cameras: Clocked) -> None:
-        self.streams = [Stream(camera, FullFrameLocator(), Tracker(3), Backoff(0)) for camera in cameras]
+        self.streams = [Stream(camera, FullFrameLocator(), Tracker(3), StillGate(3), Backoff(0)) for camera in cameras]
 
 
 def beats(deadline_ns: int | None, state: CameraState, now_ns: int) -> int:
