@@ -145,10 +145,10 @@ def test_promise_holds_on_fresh_photos(classes: int, targets: Targets, tiers: in
     assert certified >= useful, "the certificate holds, but it is never given"
 
 
-@pytest.mark.parametrize(("classes", "targets"), [(300, Targets(0.06, 0.3, 0.9)), (600, Targets(0.04, 0.2, 0.9))])
-def test_what_a_degraded_device_promises_holds_on_fresh_photos(classes: int, targets: Targets) -> None:
-    runs = [degraded_and_check(seed, classes, targets) for seed in range(24)]
-    assert sum(broken for _, broken in runs) <= 5
+def test_what_a_degraded_device_promises_holds_on_fresh_photos() -> None:
+    runs = [degraded_and_check(seed, 600, Targets(0.04, 0.2, 0.9)) for seed in range(16)]
+    broken = sum(bad for _, bad in runs)
+    assert broken <= 4  # at exactly 10 % more than 4 of 16 have a probability of 1.7 %; these runs are seeded
     assert np.mean([given for given, _ in runs]) >= 0.8, "the certificate holds, but it is never given"
 
 
