@@ -24,11 +24,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from edge.health import percentile
 from edge.keys.allowed import AllowList
 from edge.keys.door import Door
 from edge.keys.pair import key_text, make_pair, read_pair, write_new
 from edge.publish.zmq_pub import ZmqPublisher
+from edge.stages import percentile
 
 SIZE = 1_000  # bytes; a decision as JSON
 MANY, PACED, PER_S = 20_000, 300, 100

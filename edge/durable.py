@@ -8,14 +8,20 @@ another name, never deleted, and an empty one takes its place; another program's
 from __future__ import annotations
 
 import itertools
+import logging
 import sqlite3
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import InputError, PublishError
 
-__all__ = ["Form", "open_durable"]
+__all__ = ["Form", "open_durable", "wait_for_writer"]
+
+JOIN_S = 5.0  # before it is said that a disk is waited for
+
+log = logging.getLogger("edge.durable")
 
 CACHE_KIB = 256  # pages that SQLite holds in memory; it has them for as long as the file is open
 
@@ -74,6 +80,17 @@ def _open(path: Path, form: Form) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def wait_for_writer(thread: threading.Thread, what: str) -> None:
+    """Wait for the thread that writes a file before the file is closed, however long its disk takes.
+
+    Closed under its hands, SQLite would take the process along.
+    """
+    thread.join(JOIN_S)
+    if thread.is_alive():
+        log.warning("waiting for the disk of %s", what)
+        thread.join()
 
 
 def _is_new(database: sqlite3.Connection, path: Path, form: Form) -> bool:

@@ -17,7 +17,7 @@ from edge.feedback.state import FeedbackState
 from edge.feedback.tally import Checked
 from edge.outbox.state import KINDS, OutboxState
 from edge.ports import FrameSource
-from edge.stages import Stages
+from edge.stages import Stages, percentile
 from edge.types import Decision, Route
 
 __all__ = ["LATENCY_BUCKETS_MS", "STALLED_NS", "Health", "percentile"]
@@ -180,15 +180,6 @@ class Health:
             events=dict(state.events),
             accuracy=state.accuracy,
         )
-
-
-def percentile(values: Sequence[float] | deque[float], share: float) -> float:
-    """Return the nearest-rank percentile (share in (0, 1]) of `values`; 0 when there are none."""
-    if not values:
-        return 0.0
-    ordered = sorted(values)
-    rank = max(0, -(-int(share * 10_000) * len(ordered) // 10_000) - 1)
-    return ordered[min(rank, len(ordered) - 1)]
 
 
 def resident_mib() -> float:

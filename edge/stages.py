@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from types import MappingProxyType
 
-__all__ = ["BOUNDS_MS", "Stage", "Stages", "Stopwatch"]
+__all__ = ["BOUNDS_MS", "Stage", "Stages", "Stopwatch", "percentile"]
 
 WINDOW = 256  # samples of a stage that its percentile looks back on
 
@@ -63,8 +63,7 @@ class Histogram:
 
     def p99_ms(self) -> float | None:
         """Return the 99th percentile of the last WINDOW samples in ms, by nearest rank; None before the first."""
-        ordered = sorted(self._recent_ns)
-        return ordered[max(0, -(-99 * len(ordered) // 100) - 1)] / 1e6 if ordered else None
+        return percentile(self._recent_ns, 0.99) / 1e6 if self._recent_ns else None
 
 
 class Stages:
@@ -102,3 +101,12 @@ class Stopwatch:
     def skip(self) -> None:
         """Let what has gone by count for nothing here."""
         self._since_ns = self._clock_ns()
+
+
+def percentile(values: Sequence[float] | deque[float], share: float) -> float:
+    """Return the nearest-rank percentile (share in (0, 1]) of `values`; 0 when there are none."""
+    if not values:
+        return 0.0
+    ordered = sorted(values)
+    rank = max(0, -(-int(share * 10_000) * len(ordered) // 10_000) - 1)
+    return ordered[min(rank, len(ordered) - 1)]

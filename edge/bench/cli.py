@@ -36,8 +36,8 @@ from edge.command import Parser, run
 from edge.config import DaemonConfig, load_daemon_config
 from edge.device import write_measured
 from edge.errors import InputError
-from edge.health import percentile
 from edge.ports import Engine
+from edge.stages import percentile
 from edge.types import Image
 
 __all__ = ["main"]

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 import msgspec
 import zmq
 
+from edge.durable import wait_for_writer
 from edge.errors import InputError, PublishError
 from edge.feedback.judge import Catalogue, Judge
 from edge.feedback.ledger import Ledger
@@ -38,7 +39,6 @@ COMMIT_MS = 1_000
 QUEUE = 10_000  # decisions that wait for the disk
 BATCH = 200  # verdicts in one commit
 WAITING = 200  # messages that libzmq keeps for us; 16 KiB each at most
-JOIN_S = 5.0
 
 log = logging.getLogger("edge.feedback")
 
@@ -111,10 +111,7 @@ class Clerk:
     def __exit__(self, *_: object) -> None:
         """Commit what is queued and stop."""
         self._stop.set()
-        self._thread.join(JOIN_S)
-        if self._thread.is_alive():  # the file may not be closed under its hands: SQLite would take the process along
-            log.warning("waiting for the feedback's disk")
-            self._thread.join()
+        wait_for_writer(self._thread, "feedback")
 
     def put(self, decided: Decided) -> bool:
         """Hand one decision over; False where the disk has refused for so long that there is no room for it, or where

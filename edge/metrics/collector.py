@@ -4,7 +4,7 @@ Rendered in the thread of the scrape; the frame loop only adds integers. Names f
 units, `_total` on counters. Specification: Prometheus text format 0.0.4.
 
 Bound: MAX_SERIES, and MAX_CAMERA_SERIES more for each camera, were everything to happen to it that can; a reason, a
-route in a tier, a result is a series from its first event on. A device with two cameras in ordinary trouble stays under
+route in a tier, a result is a series from its first event on. A device with two cameras in ordinary trouble has
 100, all parts switched on. A fleet stores this number times its devices: what is asked seldom stands on the page of
 products instead.
 """

@@ -24,6 +24,7 @@ from datetime import datetime
 import zmq
 
 from edge import messages
+from edge.durable import wait_for_writer
 from edge.errors import InputError, PublishError
 from edge.keys.line import Caller, Line
 from edge.outbox.state import EVENT, KINDS, Kind, OutboxState
@@ -38,7 +39,6 @@ WINDOW = 512
 QUEUE = 10_000  # messages that wait for the disk
 BATCH = 1_000  # messages in one commit
 LAST_MS = 500
-JOIN_S = 5.0
 
 log = logging.getLogger("edge.outbox")
 
@@ -84,10 +84,7 @@ class Courier:
     def __exit__(self, *_: object) -> None:
         """Commit and stop; what is not acknowledged stays for the next start."""
         self._stop.set()
-        self._thread.join(JOIN_S)
-        if self._thread.is_alive():  # the file may not be closed under its hands: SQLite would take the process along
-            log.warning("waiting for the outbox's disk")
-            self._thread.join()
+        wait_for_writer(self._thread, "outbox")
 
     def put(self, kind: Kind, payload: bytes, kept: Callable[[], None] | None = None) -> bool:
         """Hand one message over; False where the disk has refused for so long that there is no room for it.

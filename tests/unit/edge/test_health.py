@@ -15,7 +15,8 @@ from edge.class_counts import ClassCounts
 from edge.feedback.state import FeedbackState
 from edge.feedback.tally import Checked
 from edge.feedback.wire import RESULTS
-from edge.health import STALLED_NS, Health, percentile
+from edge.health import STALLED_NS, Health
+from edge.stages import percentile
 from edge.types import Decision, Reason, Route
 
 SECOND_NS = 1_000_000_000

@@ -15,9 +15,9 @@ import pytest
 import zmq
 from feedback_parts import DEVICE, EPOCH, catalogue, decided
 
+from edge import durable
 from edge.config import FeedbackConfig
 from edge.errors import InputError, PublishError
-from edge.feedback import clerk as clerk_module
 from edge.feedback.clerk import QUEUE, Clerk, Parts
 from edge.feedback.judge import Judge
 from edge.feedback.ledger import Ledger
@@ -255,7 +255,7 @@ def test_the_file_is_not_closed_while_the_thread_still_writes(
         release.wait(10)
         done.set()
 
-    monkeypatch.setattr(clerk_module, "JOIN_S", 0.01)
+    monkeypatch.setattr(durable, "JOIN_S", 0.01)
     monkeypatch.setattr(Ledger, "finish", slow)
     timer = threading.Timer(0.3, release.set)
     with working(path, endpoint):

@@ -12,7 +12,7 @@ import pytest
 import watch_messages
 import zmq
 
-from edge import messages
+from edge import durable, messages
 from edge.errors import InputError, PublishError
 from edge.keys import line
 from edge.keys.allowed import AllowList
@@ -170,7 +170,7 @@ def test_the_file_is_not_closed_while_the_thread_still_writes(
         release.wait(10)
         done.set()
 
-    monkeypatch.setattr(courier_module, "JOIN_S", 0.01)
+    monkeypatch.setattr(durable, "JOIN_S", 0.01)
     monkeypatch.setattr(Courier, "_finish", slow)
     timer = threading.Timer(0.3, release.set)
     with Courier(store, endpoint, time.monotonic_ns):
