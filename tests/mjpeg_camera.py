@@ -19,10 +19,11 @@ def noisy(number: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
     return np.random.default_rng(number).integers(90, 110, (*size, 3), np.uint8)
 
 
-def jpeg_part(picture: np.ndarray, kept: float = 1.0) -> bytes:
-    """One picture as it stands in a stream of motion JPEG, or the share `kept` of it."""
+def jpeg_part(picture: np.ndarray, kept: float = 1.0, hole: int = 0) -> bytes:
+    """One picture as it stands in a stream of motion JPEG, or the share `kept` of it, or without `hole` bytes."""
     body = cv2.imencode(".jpg", picture)[1].tobytes()
     body = body[: int(len(body) * kept)]
+    body = body[: len(body) - 100 - hole] + body[len(body) - 100 :]
     return f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body + b"\r\n"
 
 

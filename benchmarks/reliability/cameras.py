@@ -79,7 +79,7 @@ FAULTS = (
         _set("cut", True),
         _set("cut", False),
         noticed=False,
-        remark="pictures that stand alone; what a decoder conceals in others was not seen",
+        remark="whole macroblocks; three of four pictures are built on the one before",
     ),
     Fault("resolution changed and back", "basket", _set("large", True), _set("large", False), noticed=False),
     Fault(

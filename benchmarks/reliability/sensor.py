@@ -22,6 +22,7 @@ __all__ = ["DWELL_S", "Camera"]
 
 DWELL_S = 0.1
 KEPT = 0.6  # of a picture that is cut
+GROUP = 4  # pictures of a film, of which the first alone stands for itself
 
 
 @dataclass(slots=True)
@@ -71,5 +72,6 @@ class Camera:
         kept = KEPT if self.cut else 1.0
         if not self.film:
             return jpeg_part(image, kept)
-        whole = h264.picture(image, number)
+        ahead = number % GROUP
+        whole = h264.change(image, ahead, (side // h264.BLOCK) ** 2) if ahead else h264.picture(image, number)
         return whole[: int(len(whole) * kept)]

@@ -25,10 +25,11 @@ import numpy as np
 
 from edge.capture.address import Address, SourceKind, parse_source
 from edge.capture.channel import Channel, Gone, Message
+from edge.capture.complaints import Complaints
 from edge.capture.drops import DropPolicy, DropReason
 from edge.capture.failure import CaptureReason, SourceFailure
 from edge.capture.frozen import Pictures
-from edge.capture.opening import Complaints, Source, open_source
+from edge.capture.opening import Source, open_source
 from edge.capture.ring import Ring, Stamp
 from edge.errors import ShelfedgeError
 from edge.types import Image
@@ -107,6 +108,7 @@ class _Feed:
         due_ns = time.monotonic_ns()
         while True:
             _end_with_parent(self._channel)
+            self._complaints.take()  # what was said beside the pictures must not pile up
             if self._realtime:
                 self._pause_until(due_ns)
                 due_ns = max(due_ns, time.monotonic_ns()) + round(source.interval_ms() * 1_000_000)
@@ -182,9 +184,7 @@ class _Feed:
         ring = Ring.create(self._slots, image.nbytes, number)
         ring.remember(self._pictures.recent)
         self._channel.send("ring", descriptor=ring.descriptor)
-        if self._ring is None:
-            self._complaints.forget()
-        else:
+        if self._ring is not None:
             self._ring.close()
         self._ring = ring
         self._shape = (image.shape[0], image.shape[1])

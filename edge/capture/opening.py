@@ -4,16 +4,15 @@ A source is stepped in two moves, so that a frame nobody has room for is never d
 `retrieve` decodes the grabbed frame, into the caller's memory where its size fits. Only the FFmpeg backend honours
 timeouts; whatever blocks all the same is killed by the parent, which keeps the time (`edge.capture.process`).
 
-Why a source did not open is told by nothing but what the backend prints; `Complaints` catches that.
-What FFmpeg lacks of a truncated JPEG it fills with the picture before and says nothing, so the JPEGs of a stream are
-taken as they came and decoded here, or passed over.
-Limits: FFmpeg decodes with one thread (less memory, no delay by frame threads); what other codecs conceal OpenCV cannot
-tell; GStreamer needs an OpenCV that was built with it, as JetPack's is and PyPI's is not.
+Why a source did not open, and what a decoder filled up of a damaged picture, is told by nothing but what they print
+(`edge.capture.complaints`). What FFmpeg lacks of a truncated JPEG it fills with the picture before and says nothing at
+all, so the JPEGs of a stream are taken as they came and decoded here.
+Limits: FFmpeg decodes with one thread (less memory, no delay by frame threads); GStreamer needs an OpenCV that was
+built with it, as JetPack's is and PyPI's is not.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import time
@@ -26,20 +25,20 @@ import cv2
 import numpy as np
 
 from edge.capture.address import Address, SourceKind
+from edge.capture.complaints import Complaints, Film
 from edge.capture.failure import CaptureReason, SourceFailure, redact
 from edge.capture.stills import SUFFIXES, read_still
 from edge.errors import InputError
 from edge.types import Image
 
-__all__ = ["Complaints", "Source", "open_source"]
+__all__ = ["Source", "open_source"]
 
-_MAX_COMPLAINT = 200  # characters of a backend's own words in a message
-_COMMONPLACE = "backend is generally available"  # said of every source that did not open
 _MIN_RATE, _MAX_RATE = 0.1, 1000.0  # frames per second that a container may state and be believed
 _MAX_PROMISE = 1 << 31  # a container that promises more frames than this promises nothing (raw streams do)
 # What FFmpeg reads of a stream to get to know it is a second old when it is done: it is thrown away, and the first
 # picture is that of the next key frame. `rtsp_transport` is OpenCV's own default, which any option here replaces.
 _LIVE_OPTIONS = "rtsp_transport;tcp|fflags;nobuffer"
+_HELD_BACK = getattr(cv2, "CAP_PROP_DTS_DELAY", -1)  # pictures between a packet and its own; older OpenCV cannot tell
 _MJPG = int.from_bytes(b"MJPG", "little")
 _END_OF_JPEG = b"\xff\xd9"  # never inside a picture's data
 _JPEG_PADDING = 64  # bytes at the end of a packet in which it must stand; some cameras pad
@@ -54,35 +53,6 @@ _SIGNS = (
 )
 
 
-class Complaints:
-    """What libraries print (OpenCV on standard error, its FFmpeg on standard output): kept in anonymous memory while a
-    source opens, then thrown away.
-    """
-
-    def __init__(self) -> None:
-        self._descriptor = os.memfd_create("complaints", os.MFD_CLOEXEC)
-        for standard in (1, 2):
-            os.dup2(self._descriptor, standard)
-
-    def lines(self) -> list[str]:
-        """Return what was said so far, redacted, without the libraries' prefixes and without OpenCV's commonplace."""
-        if self._descriptor < 0:
-            return []
-        ctypes.CDLL(None).fflush(None)  # the C library's buffer of standard output
-        text = os.pread(self._descriptor, 64 * 1024, 0).decode(errors="replace")
-        lines = (re.sub(r"^\s*\[[^\]]*\]\s*", "", line).strip() for line in text.splitlines())
-        return [redact(line)[:_MAX_COMPLAINT] for line in lines if line and _COMMONPLACE not in line]
-
-    def forget(self) -> None:
-        """Send all that follows to /dev/null: a damaged stream complains without end. Called once."""
-        null = os.open(os.devnull, os.O_WRONLY)
-        for standard in (1, 2):
-            os.dup2(null, standard)
-        os.close(null)
-        os.close(self._descriptor)
-        self._descriptor = -1
-
-
 class Source(ABC):
     """Something that gives frames one after the other."""
 
@@ -92,7 +62,7 @@ class Source(ABC):
 
     @abstractmethod
     def retrieve(self, into: Image | None) -> Image | None:
-        """Decode the grabbed frame to (H, W, 3) BGR; None when it is damaged.
+        """Decode the grabbed frame to (H, W, 3) BGR; None when it is damaged, or builds on one that is.
 
         The answer is `into` itself where the size fits, another array otherwise.
         """
@@ -127,23 +97,31 @@ def open_source(address: Address, open_timeout_ms: int, read_timeout_ms: int, co
         late = time.monotonic_ns() - started_ns >= open_timeout_ms * 900_000
         raise _why(address, complaints.lines(), late)
     if address.kind is SourceKind.URL and _gives_packets(capture):
-        return _MotionJpeg(capture, address)
-    return _Video(capture, address)
+        return _MotionJpeg(capture, address, complaints)
+    return _Video(capture, address, complaints)
 
 
 class _Video(Source):
     """A file, device, stream or pipeline behind cv2.VideoCapture."""
 
-    def __init__(self, capture: cv2.VideoCapture, address: Address) -> None:
+    def __init__(self, capture: cv2.VideoCapture, address: Address, complaints: Complaints) -> None:
         self._capture = capture
         self._address = address
+        self._complaints = complaints
+        self._film = Film()
+        self._is_whole = True
 
     def grab(self) -> bool:
-        return bool(self._capture.grab())
+        grabbed = bool(self._capture.grab())
+        is_key, held_back = (self._capture.get(p) for p in (cv2.CAP_PROP_LRF_HAS_KEY_FRAME, _HELD_BACK))
+        self._is_whole = self._film.is_whole(self._complaints.take(), bool(is_key), int(held_back))
+        return grabbed
 
     def retrieve(self, into: Image | None) -> Image | None:
+        if not self._is_whole:
+            return None
         decoded, image = self._capture.retrieve() if into is None else self._capture.retrieve(into)
-        return _as_bgr(cast("Image", image)) if decoded else None
+        return _as_bgr(cast("Image", image)) if decoded and not self._complaints.take() else None
 
     def interval_ms(self) -> float:
         rate = self._capture.get(cv2.CAP_PROP_FPS)
@@ -163,15 +141,20 @@ class _Video(Source):
 
 
 class _MotionJpeg(_Video):
-    """A stream of JPEGs, taken undecoded: one that was cut short is damaged."""
+    """A stream of JPEGs, taken undecoded: one that was cut short is damaged, and none builds on another."""
+
+    def grab(self) -> bool:
+        return bool(self._capture.grab())
 
     def retrieve(self, into: Image | None) -> Image | None:  # noqa: ARG002  # OpenCV decodes into memory of its own
         got, packet = self._capture.retrieve()
         if not got or _END_OF_JPEG not in packet.ravel()[-_JPEG_PADDING:].tobytes():
             return None
+        image: Image | None = None
         with suppress(cv2.error):  # sizes beyond OpenCV's own limits
-            return cast("Image | None", cv2.imdecode(packet, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
-        return None
+            self._complaints.take()
+            image = cast("Image | None", cv2.imdecode(packet, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
+        return None if self._complaints.take() else image
 
 
 class _Folder(Source):

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge.capture.channel import Channel
+from edge.capture.complaints import LOG_LEVEL
 
 __all__ = ["COMMAND", "CaptureProcess"]
 
@@ -92,7 +93,7 @@ def _environment(base: Mapping[str, str], read_timeout_ms: int) -> dict[str, str
     environment["PYTHONSAFEPATH"] = "1"  # a file in the working directory never stands in for a module (3.11)
     environment.update(dict.fromkeys(_THREADS, "1"))
     environment["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] = str(-(-read_timeout_ms // 1000))
-    environment.setdefault("OPENCV_FFMPEG_LOGLEVEL", "24")  # warnings: where an HTTP status is named
+    environment["OPENCV_FFMPEG_LOGLEVEL"] = str(LOG_LEVEL)  # what is read there is not the user's to silence
     return environment
 
 

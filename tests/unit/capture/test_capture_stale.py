@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from h264 import picture
-from mjpeg_camera import MULTIPART, http_camera, jpeg_part
+from h264 import change, picture
+from mjpeg_camera import MULTIPART, http_camera, jpeg_part, noisy
 
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.process import ProcessCamera
@@ -62,3 +62,40 @@ def test_a_picture_that_was_cut_short_is_damaged_and_not_filled_from_the_one_bef
         with pytest.raises(CaptureFailure):
             assert all(level > 190 for _, level in read_all(camera))
         assert camera.warnings > 0
+
+
+def test_a_film_is_seen_again_from_the_first_whole_key_frame_on_after_a_damaged_one(started: Start) -> None:
+    """What the decoder makes of a damaged picture, and of those that say what changed since, is never handed on."""
+    every, cut_from, cut_to = 10, 60, 90
+
+    def part(number: int) -> bytes:
+        level = DARK if cut_from <= number < cut_to else BRIGHT
+        shade = grey_picture(level) + np.uint8(number % 16)
+        if number % every:
+            return change(shade, number % every, blocks=2)
+        whole = picture(shade, number // every)
+        return whole[: int(len(whole) * 0.6)] if level == DARK else whole
+
+    with http_camera("video/h264", part) as url:
+        camera = started(url, when_full="wait", frozen_after_ms=60_000, max_age_ms=60_000)
+        mixed: list[int] = []
+        while len(mixed) < 60:
+            frame = read_frame(camera)
+            mixed.append(int(np.ptp(frame.image)))
+            camera.release(frame)
+    assert max(mixed) < (BRIGHT - DARK) / 4, "the lower part was filled up from the picture before"
+    assert camera.warnings >= cut_to - cut_from, "each picture that was passed over is told"
+
+
+def test_a_jpeg_with_a_hole_is_damaged_though_it_begins_and_ends_well(started: Start) -> None:
+    def part(number: int) -> bytes:
+        if number == 80:
+            raise OSError("the camera is switched off")
+        return jpeg_part(noisy(number, (96, 128)), hole=300 if number > 20 and number % 2 else 0)
+
+    with http_camera(MULTIPART, part) as url:
+        camera = started(url)
+        read_frame(camera)
+        with pytest.raises(CaptureFailure):
+            read_all(camera)
+        assert camera.warnings > 20
