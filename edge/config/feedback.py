@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from edge.config.base import Config, Endpoint, Fraction
 
-__all__ = ["AcceptErrorRule", "AccuracyRule", "FeedbackConfig", "UnknownRateRule"]
+__all__ = ["AcceptErrorRule", "AccuracyFloor", "AccuracyRule", "FeedbackConfig", "UnknownRateRule"]
 
 Levels: TypeAlias = Annotated[tuple[Annotated[float, Meta(gt=0.0, le=10.0)], ...], Meta(min_length=1, max_length=8)]
+Tier: TypeAlias = Literal["tail", "mid", "head", "new"]  # by photos at calibration; new: enrolled since then
 
 
-class AccuracyRule(Config, frozen=True):
-    """Tell products and tiers whose accuracy is low in two windows on end, `false_discovery` of them wrongly at most.
+class AccuracyFloor(Config, frozen=True):
+    """What a share should be at least.
 
     `charged`: of the audited things accepted as a product, the share that should be it. `asked`: of the things that
     were it and were not accepted, the share whose best candidate should be it.
@@ -22,6 +23,15 @@ class AccuracyRule(Config, frozen=True):
 
     charged: Fraction = 0.97
     asked: Fraction = 0.5
+
+
+class AccuracyRule(AccuracyFloor, frozen=True):
+    """Tell products and tiers whose accuracy is low in two windows on end, `false_discovery` of them wrongly at most.
+
+    A tier under `tiers`, and every product of it, is held to its own floor: what has few photos is recognised worse.
+    """
+
+    tiers: dict[Tier, AccuracyFloor] = field(default_factory=dict)
     false_discovery: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.1
 
 

@@ -129,7 +129,7 @@ class Judge:
         rule = self._rules.accuracy
         if rule is None or before is None:
             return [], 0
-        return low_twice(before, now, Limits(rule.charged, rule.asked, rule.false_discovery))
+        return low_twice(before, now, Limits(rule, self._catalogue.tiers))
 
     def _is_low(self, fresh: list[LowAccuracy], tests: int) -> Finding:
         first = fresh[0]

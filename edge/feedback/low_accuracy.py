@@ -8,10 +8,12 @@ wrong about five times for every two windows of 2,000 products with which nothin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from msgspec import Struct
 
+from edge.config import AccuracyFloor, AccuracyRule
 from edge.feedback.discovery import believed
 from edge.feedback.interval import at_most
 from edge.feedback.tally import Counts, Key
@@ -29,24 +31,32 @@ class Window(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the shares should be, and which share of what is told may be wrong."""
+    """What the shares should be; `tier_of` names the tier of a product."""
 
-    charged: float
-    asked: float
-    false_discovery: float
+    rule: AccuracyRule
+    tier_of: Mapping[str, str]
+
+    def floor(self, key: Key) -> AccuracyFloor:
+        """Return the floor of a product, a tier or all."""
+        scale, _, name = key.partition(":")
+        tier = name if scale == "tier" else self.tier_of.get(name, "") if scale == "product" else ""
+        return next((floor for own, floor in self.rule.tiers.items() if own == tier), self.rule)
 
 
 def low_twice(before: Window, now: Window, limits: Limits) -> tuple[list[LowAccuracy], int]:
     """Return what is low in both windows, the surest first, and how many tests there were."""
     tests = [
         *(
-            _test("charged", key, (before.charged, now.charged), limits.charged)
+            _test("charged", key, (before.charged, now.charged), limits.floor(key).charged)
             for key in _both(before.charged, now.charged)
         ),
-        *(_test("asked", key, (before.asked, now.asked), limits.asked) for key in _both(before.asked, now.asked)),
+        *(
+            _test("asked", key, (before.asked, now.asked), limits.floor(key).asked)
+            for key in _both(before.asked, now.asked)
+        ),
     ]
     least = [_least(test) for test in tests]
-    found = believed([test.p_value for test in tests], least, limits.false_discovery)
+    found = believed([test.p_value for test in tests], least, limits.rule.false_discovery)
     return sorted((tests[one] for one in found), key=lambda low: low.p_value), len(tests)
 
 

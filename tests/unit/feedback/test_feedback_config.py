@@ -43,6 +43,8 @@ def test_a_path_is_enough_and_null_switches_a_rule_off(tmp_path: Path) -> None:
         ("{path: f, audit_share: 1.5}", r"audit_share"),
         ("{path: f, window_verdicts: 1}", r"window_verdicts"),
         ("{path: f, accuracy: {charge: 0.9}}", r"charge"),
+        ("{path: f, accuracy: {tiers: {tall: {charged: 0.9}}}}", r"tall"),
+        ("{path: f, accuracy: {tiers: {tail: {charged: 9}}}}", r"charged"),
     ],
 )
 def test_what_cannot_be_is_refused_by_key(tmp_path: Path, feedback: str, told: str) -> None:

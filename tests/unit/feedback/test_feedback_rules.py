@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from edge.config import AccuracyFloor, AccuracyRule
 from edge.feedback.accept_error import Doubt
 from edge.feedback.audit import Auditor, is_drawn
 from edge.feedback.discovery import believed
@@ -21,7 +22,8 @@ from edge.feedback.page_hinkley import Stream
 from edge.feedback.tally import Checked
 from edge.messages import AccuracyRow
 
-LIMITS = Limits(charged=0.97, asked=0.5, false_discovery=0.1)
+RULE = AccuracyRule(charged=0.97, asked=0.5, false_discovery=0.1)
+LIMITS = Limits(RULE, {})
 
 
 @given(st.integers(0, 400), st.data(), st.floats(0.001, 0.999))
@@ -66,13 +68,13 @@ def test_two_thousand_products_with_nothing_wrong_stay_quiet() -> None:
     generator = np.random.default_rng(11)
     plain = fired = 0
     for _ in range(30):
-        checked, rates = generator.integers(20, 200, 2000), np.full(2000, LIMITS.asked)
+        checked, rates = generator.integers(20, 200, 2000), np.full(2000, RULE.asked)
         before, now = window(generator, checked, rates), window(generator, checked, rates)
         found, tests = low_twice(before, now, LIMITS)
         assert tests == 2000
         fired += bool(found)
         right = np.array([[count for count, _ in one.asked.values()] for one in (before, now)])
-        plain += int((stats.binom.cdf(right, checked, LIMITS.asked) <= 0.05).all(axis=0).sum())
+        plain += int((stats.binom.cdf(right, checked, RULE.asked) <= 0.05).all(axis=0).sum())
     assert plain / 30 > 2.5, "the naive rule does fire, or this test shows nothing"
     assert fired <= 1
 
@@ -81,13 +83,13 @@ def test_of_what_is_told_at_most_the_stated_share_is_wrong_and_what_is_low_is_fo
     generator = np.random.default_rng(12)
     shares, found_of_low = [], []
     for _ in range(15):
-        checked, rates = np.full(2000, 100), np.full(2000, LIMITS.asked)
+        checked, rates = np.full(2000, 100), np.full(2000, RULE.asked)
         rates[:40] = 0.2
         found, _ = low_twice(window(generator, checked, rates), window(generator, checked, rates), LIMITS)
         wrong = sum(int(low.name) >= 40 for low in found)
         shares.append(wrong / max(len(found), 1))
         found_of_low.append((len(found) - wrong) / 40)
-    assert np.mean(shares) <= LIMITS.false_discovery
+    assert np.mean(shares) <= RULE.false_discovery
     assert np.mean(found_of_low) > 0.9
 
 
@@ -97,6 +99,21 @@ def test_one_bad_window_is_not_two() -> None:
     assert low_twice(good, bad, LIMITS)[0] == []
     assert [low.name for low in low_twice(bad, bad, LIMITS)[0]] == ["a"]
     assert low_twice(bad, Window({}, {}), LIMITS) == ([], 0), "what was not checked is not tested"
+
+
+def test_a_tier_and_its_products_are_held_to_their_own_floor() -> None:
+    rule = AccuracyRule(charged=0.97, tiers={"tail": AccuracyFloor(charged=0.7)})
+    counts = dict.fromkeys(("all:", "product:a", "product:b", "tier:head", "tier:tail"), (80, 100))
+    window = Window(counts, dict.fromkeys(counts, (20, 100)))
+    found, tests = low_twice(window, window, Limits(rule, {"a": "tail", "b": "head"}))
+    assert tests == 10
+    told = {(low.question, low.scale, low.name) for low in found}
+    assert {(scale, name) for question, scale, name in told if question == "charged"} == {
+        ("all", ""),
+        ("product", "b"),
+        ("tier", "head"),
+    }
+    assert len([question for question, *_ in told if question == "asked"]) == 5, "0.5 holds where nothing else is said"
 
 
 def first_doubt(outcomes: np.ndarray, target: float = 0.01) -> int | None:
