@@ -87,5 +87,5 @@ class CameraConfig(Config, frozen=True):
     when_full: Annotated[str, Meta(pattern="^(auto|drop_oldest|drop_newest|wait)$")] = "auto"
     max_age_ms: Milliseconds = 1_000
     open_timeout_ms: Milliseconds = 10_000
-    read_timeout_ms: Milliseconds = 1_800
+    read_timeout_ms: Milliseconds = 1_500
     frozen_after_ms: Milliseconds = 1_500
