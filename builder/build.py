@@ -69,6 +69,7 @@ def build(request: Request, progress: Progress, judge: Judge | None = None, plan
         values = report_values(graphs.taps, graphs.parts, parity, ledger, trial.kept)
         values["ranges"] = {"method": trial.prepared.method, "cosine": trial.prepared.cosines}
         values["accuracy"] = msgspec.to_builtins(accuracy)
+        values["exporter"] = "nvidia-modelopt" if request.modelopt is not None else "own"
         values["plan"] = plan
         info = _info(request, trial.prepared, values, ledger)
         content.update(msgspec.to_builtins(info))

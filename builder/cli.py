@@ -20,6 +20,7 @@ from builder.budget import Ledger, Load
 from builder.build import Built
 from builder.build import build as build_folder
 from builder.compile import FLAG, compile_only
+from builder.modelopt import MODELOPT_METHODS
 from builder.plan.run import Wanted, planned
 from builder.prepare import BEST, HALF_REST, Request
 from builder.ranges import METHODS
@@ -118,6 +119,7 @@ def _request(arguments: argparse.Namespace, device: DeviceConfig) -> Request:
     if arguments.rest == HALF_REST and (engine, arguments.precision) != ("tensorrt", "int8"):
         found = f"this build is {arguments.precision} for {engine}"
         raise InputError(f"--rest {HALF_REST} is for INT8 on tensorrt, {found}; leave it out")
+    _refuse_modelopt(arguments, engine)
     return Request(
         model=arguments.model[0],
         images=arguments.images,
@@ -132,6 +134,7 @@ def _request(arguments: argparse.Namespace, device: DeviceConfig) -> Request:
         precision=arguments.precision,
         ranges=arguments.ranges,
         rest=arguments.rest,
+        modelopt=arguments.modelopt,
         labelled=arguments.labelled,
         labelled_photos=arguments.labelled_photos,
         max_loss=arguments.max_loss,
@@ -146,6 +149,18 @@ def _request(arguments: argparse.Namespace, device: DeviceConfig) -> Request:
             budget_mib=arguments.budget_mib,
         ),
     )
+
+
+def _refuse_modelopt(arguments: argparse.Namespace, engine: str) -> None:
+    if arguments.modelopt is None:
+        return
+    if (engine, arguments.precision) != ("tensorrt", "int8"):
+        raise InputError(
+            f"--modelopt makes INT8 for tensorrt, this build is {arguments.precision} for {engine}; leave it out"
+        )
+    if arguments.ranges not in MODELOPT_METHODS:
+        known = " or ".join(MODELOPT_METHODS)
+        raise InputError(f"--modelopt finds ranges by {known}, found --ranges {arguments.ranges}; choose one of these")
 
 
 def _warn(console: Console, built: Built, device: DeviceConfig, least: float) -> None:
@@ -206,6 +221,8 @@ def _parser() -> Parser:
     words = "what TensorRT's graph has where INT8 does not suffice; float16 needs TensorRT 10 (default: float32)"
     add("--rest", choices=("float32", HALF_REST), default="float32", help=words)
     add("--ranges", choices=(*METHODS, BEST), default="minmax", help="how they are found; best tries all (minmax)")
+    words = "a Python that has nvidia-modelopt: it makes TensorRT's graph"
+    add("--modelopt", type=Path, metavar="PYTHON", help=words)
     add("--preprocess", type=Path, metavar="FILE", help="how the model wants its pixels (default: the .yaml beside it)")
     add("--taps", type=_names, default=(), metavar="A,B,C", help="tensors to pool (default: the last 6 stages)")
     add("--max-batch", type=_between(1, MAX_BATCH), default=8, metavar="N", help="crops at once (default: 8)")

@@ -21,6 +21,7 @@ from builder.features import Part, append_features, mean_square, scale_from_ener
 from builder.fold import Folded, fold
 from builder.half import rest_in_half
 from builder.input_size import with_size
+from builder.modelopt import modelopt_graph
 from builder.onnx_checks import load_backbone, size_of
 from builder.optimise import moved, optimised
 from builder.photos import Photos, in_batches, list_photos, read_photos
@@ -51,7 +52,8 @@ class Progress(Protocol):
 @dataclass(frozen=True, slots=True)
 class Request:
     """What to build and what is still acceptable. `precision` is int8 or float32, `ranges` one of METHODS or BEST,
-    `rest` float32 or float16: what layers are that INT8 leaves in float, in the graph for TensorRT.
+    `rest` float32 or float16: what layers are that INT8 leaves in float, in the graph for TensorRT. `modelopt` is a
+    Python that has nvidia-modelopt, where that makes TensorRT's graph.
 
     `size` is the side of the input in pixels, None for the network's own. `labelled` is where photos of known products
     lie (None: `images`, where it has a folder per product), and `labelled_photos` how many are measured at most, 0 for
@@ -72,6 +74,7 @@ class Request:
     precision: str = "int8"
     ranges: str = "minmax"
     rest: str = "float32"
+    modelopt: Path | None = None
     labelled: Path | None = None
     labelled_photos: int = 2000
     max_loss: float = 0.5
@@ -148,7 +151,8 @@ def prepare(request: Request, graphs: Graphs, progress: Progress) -> Prepared:
         return Prepared(graphs, photos, plain, "none", {})
     methods = tuple(METHODS) if request.ranges == BEST else (request.ranges,)
     found = {
-        method: _with_ranges(request, graphs, _ranges(request, graphs, photos, progress, method)) for method in methods
+        method: _with_ranges(request, graphs, photos, _ranges(request, graphs, photos, progress, method))
+        for method in methods
     }
     if len(found) == 1:
         return Prepared(graphs, photos, next(iter(found.values())), methods[0], {})
@@ -168,11 +172,18 @@ def _ranges(request: Request, graphs: Graphs, photos: Photos, progress: Progress
         return find_ranges(request.model, graphs.model, in_batches(photos.ranges), done, method)
 
 
-def _with_ranges(request: Request, graphs: Graphs, ranges: Ranges) -> dict[str, Quantise]:
+def _with_ranges(request: Request, graphs: Graphs, photos: Photos, ranges: Ranges) -> dict[str, Quantise]:
     rest = rest_in_half if request.rest == HALF_REST else _as_it_is
+
+    def for_tensorrt(kept: frozenset[str]) -> onnx.ModelProto:
+        if request.modelopt is None:
+            return rest(trt_graph(request.model, graphs.model, ranges, kept))
+        how = request.modelopt, request.ranges
+        return rest(modelopt_graph(request.model, graphs.model, photos.ranges, how, kept))
+
     return {
         "onnxruntime": lambda kept: cpu_graph(request.model, graphs.folded, graphs.model, ranges, kept),
-        "tensorrt": lambda kept: rest(trt_graph(request.model, graphs.model, ranges, kept)),
+        "tensorrt": for_tensorrt,
     }
 
 

@@ -40,7 +40,7 @@ from builder.vendor_log import quiet
 from builder.wiring import Wiring, prune, token_operators
 from edge.errors import ModelError
 
-__all__ = ["cpu_graph", "trt_graph"]
+__all__ = ["cpu_graph", "in_float", "trt_graph"]
 
 TRT_OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "GlobalAveragePool")
 
@@ -103,7 +103,7 @@ def _quantised(path: Path, model: onnx.ModelProto, ranges: Ranges, form: _Form) 
                 activation_qType=form.activations,
                 tensors_range=ranges,
                 nodes_to_quantize=[],
-                nodes_to_exclude=sorted(_in_float(model) | form.kept),
+                nodes_to_exclude=sorted(in_float(model) | form.kept),
                 op_types_to_quantize=list(form.operators),
                 extra_options=form.options,
             )
@@ -117,7 +117,7 @@ def _quantised(path: Path, model: onnx.ModelProto, ranges: Ranges, form: _Form) 
     return result
 
 
-def _in_float(model: onnx.ModelProto) -> frozenset[str]:
+def in_float(model: onnx.ModelProto) -> frozenset[str]:
     """Return the nodes that are never quantised: the builder's own, and the operators on tokens."""
     return frozenset(n.name for n in model.graph.node if n.name.startswith(OWN)) | token_operators(Wiring(model))
 
