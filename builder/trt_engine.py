@@ -8,6 +8,7 @@ have; what came or went is found by `hasattr`:
     INT8             until 10 the flag that lets Q/DQ pairs count, later they always do
     STRONGLY_TYPED   since 10 the flag of a network that runs in the types that are written, later the only kind
     progress monitor since 10; before, only the phases of this file are told
+    profile sharing  8.6 has a switch for it, later ones always do it: a context for every CUDA graph (`edge.engines`)
     target           TensorRT-RTX compiles for another GPU, and without one; the others for the GPU that is there
 
 A timing cache that was made before is read and comes back with what is new: kernels timed once need not be again.
@@ -74,6 +75,8 @@ def compile_graph(trt: Any, graph: bytes, order: Order, tell: Tell, on_line: Any
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if order.target_sm is not None:
         _target(trt, config, order.target_sm)
+    if hasattr(trt.PreviewFeature, "PROFILE_SHARING_0806"):
+        config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
     config.add_optimization_profile(_profile(builder, network, order))
     cache = config.create_timing_cache(order.timing_cache)
     if cache is not None:
