@@ -16,8 +16,8 @@ A timing cache that was made before is read and comes back with what is new: ker
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from edge.engines.trt import logger_for
@@ -32,7 +32,10 @@ Tell = Callable[[str, int, int], bool]  # phase, steps done, steps in all (0: no
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How to compile: `typical_batch` is what kernels are chosen for, `target_sm` a GPU that need not be there."""
+    """How to compile: `typical_batch` is what kernels are chosen for, `target_sm` a GPU that need not be there.
+
+    `shapes` fixes sizes that the graph leaves free, by input; -1 is the batch, which the first input alone may have.
+    """
 
     max_batch: int
     typical_batch: int
@@ -40,6 +43,7 @@ class Order:
     timing_cache: bytes = b""
     target_sm: int | None = None
     detailed: bool = False  # the log and the engine name every layer
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,9 @@ def compile_graph(trt: Any, graph: bytes, order: Order, tell: Tell, on_line: Any
     network = builder.create_network(_network_flags(trt, is_mixed))
     tell("parse", 0, 0)
     _parse(trt, network, graph, log)
+    for given in (network.get_input(index) for index in range(network.num_inputs)):
+        if given.name in order.shapes:
+            given.shape = order.shapes[given.name]
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, order.workspace_mib * MIB)
     if is_weak and not is_mixed:

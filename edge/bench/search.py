@@ -42,7 +42,7 @@ def search(skus: int, prototypes: int, dimension: int, queries: int) -> Searched
         lookup.top(lookup.similarities(index, query), CANDIDATES)
         took_ms[number] = (time.perf_counter_ns() - begin_ns) / 1e6
     mib = table.prototypes.nbytes / 2**20, index.held_bytes / 2**20
-    return Searched(took_ms[WARM_UP:], index.dots.name, *mib)
+    return Searched(took_ms[WARM_UP:], index.nearest.name, *mib)
 
 
 def random_table(skus: int, prototypes: int, dimension: int) -> PrototypeTable:

@@ -407,7 +407,10 @@ class _Context:
                 kind, shape = np.dtype(kinds[self._engine.tensors[name].type]), self._shapes[name]
                 size = int(np.prod(shape)) * kind.itemsize
                 given[name] = cuda.memory[self._address[name]][:size].view(kind).reshape(shape)
-            rows = np.ascontiguousarray(session.run(None, given)[0]).reshape(-1).view(np.uint8)
+            found = session.run(None, given)[0]
+            if out == "nearest" and "sums" in self._trt.faults:
+                found[:, 0] += 1
+            rows = np.ascontiguousarray(found).reshape(-1).view(np.uint8)
             cuda.memory[self._address[out]][: rows.nbytes] = rows
 
         cuda.streams[stream_handle].append(run)
