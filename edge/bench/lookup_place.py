@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,8 +53,10 @@ def choose_place(bundle: Bundle, config: EngineConfig, queries: int) -> Places:
     """
     if bundle.info.engine == REFERENCE:
         raise InputError(f"{bundle.path}: made for {REFERENCE}, which has no GPU to look up on; leave --bundle out")
-    plan = read_plan(plan_of(bundle, config))
-    with engine_of(bundle, config) as engine, TensorRtLookup(plan, bundle.table) as there:
+    with ExitStack() as stack:
+        engine = stack.enter_context(engine_of(bundle, config))  # first: it says how to make a plan that is not there
+        plan = read_plan(plan_of(bundle, config))
+        there = stack.enter_context(TensorRtLookup(plan, bundle.table))
         refuse_other_similarities(bundle, there)
         host, gpu = lookup.index_from_table(bundle.table), lookup.index_from_table(bundle.table, there)
         alone = [times_ms(index, bundle.info.dimension, queries) for index in (host, gpu)]

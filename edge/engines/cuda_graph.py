@@ -39,7 +39,9 @@ class Graph:
 
     def launch(self, stream: int) -> None:
         """Put the work on a stream, given by its handle; raises EngineError where the driver refuses."""
-        _call(self._driver, "cuGraphLaunch", self._handle, ctypes.c_void_p(stream))
+        code = self._driver.cuGraphLaunch(self._handle, ctypes.c_void_p(stream))
+        if code != 0:
+            raise EngineError(f"cuGraphLaunch failed with CUDA error {code}; restart the daemon")
 
     def free(self) -> None:
         """Give it back; once."""

@@ -104,6 +104,12 @@ def test_a_bundle_without_a_gpu_has_no_choice(tmp_path: Path, capsys: pytest.Cap
     assert "made for onnxruntime, which has no GPU to look up on" in capsys.readouterr().err
 
 
+def test_a_bundle_that_was_not_compiled_says_how(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = samples.write_sample_bundle(tmp_path / "bundle", engine="tensorrt")
+    assert main(["lookup", "--bundle", str(bundle)]) == 1
+    assert "bundle.plan: no such plan; run edge-build --compile-only" in capsys.readouterr().err
+
+
 def test_medians_decide() -> None:
     fast, slow = np.array([1.0, 1.0, 90.0]), np.array([2.0, 2.0, 2.0])
     assert Places(slow, fast, slow, fast).faster == "engine"
