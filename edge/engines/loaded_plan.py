@@ -106,8 +106,7 @@ class LoadedPlan:
                 self._run_plain(count)
             else:
                 self._run_first(count)
-            self._done.record(self._stream)
-            self._done.synchronize()
+            self._wait()
             return self._host[1][:count]
         finally:
             self._cuda.Context.pop()
@@ -157,8 +156,7 @@ class LoadedPlan:
         """Lay the standing inputs on the GPU; on the stream, for the default stream would disturb who captures."""
         for name, held in standing.items():
             self._cuda.memcpy_htod_async(self._memory[name], np.ascontiguousarray(held), self._stream)
-            self._done.record(self._stream)
-            self._done.synchronize()
+            self._wait()
 
     def _context(self, size: int) -> Any:
         """Return a new context on the shared activations, told every address and standing shape."""
@@ -195,6 +193,7 @@ class LoadedPlan:
                 raise EngineError(f"{self._what}: contexts of this TensorRT do not share a profile")
             self._tell_batch(context, count)
             self._enqueue(context, count)  # what a new shape sets off must not be captured
+            self._wait()  # nor may the context be given back while it works, should capture fail
             graph = capture(self._driver, self._stream.handle, lambda: self._enqueue(context, count))
         except Exception as error:  # noqa: BLE001  # pycuda and TensorRT fail in ways of their own
             log.info("%s: runs without CUDA graphs (%s)", self._what, error)
@@ -214,6 +213,11 @@ class LoadedPlan:
         if not context.execute_async_v3(self._stream.handle):
             raise EngineError(f"{self._what}: the inference was refused{self._said()}; restart the daemon")
         self._cuda.memcpy_dtoh_async(self._host[1][:count], self._memory[found], self._stream)
+
+    def _wait(self) -> None:
+        """Sleep until the stream has done what it was told."""
+        self._done.record(self._stream)
+        self._done.synchronize()
 
     def _said(self) -> str:
         """Return the last error that TensorRT logged, as a clause."""

@@ -177,14 +177,15 @@ class Driver:
         if code == 0:
             assert stream.value is not None
             self._cuda.capturing[stream.value] = threading.get_ident()
-            self._begin = len(self._cuda.streams[stream.value])
+            assert not self._cuda.streams[stream.value], "a context could be given back while it works"
         return code
 
     def cuStreamEndCapture(self, stream: ctypes.c_void_p, graph: Any) -> int:  # noqa: N802  # the vendor's name
         assert stream.value is not None
         del self._cuda.capturing[stream.value]
         queue = self._cuda.streams[stream.value]
-        work, queue[self._begin :] = queue[self._begin :], []
+        work = list(queue)
+        queue.clear()
         code = self._code("cuStreamEndCapture") or (901 if self.is_invalidated else 0)
         self.is_invalidated = False
         if code == 0:
