@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,16 @@ class LoadedPlan:
         self._activations: Any = None
         self._host: tuple[NDArray[Any], NDArray[Any]]
         self._tensors: Tensors
+        self._standing: dict[str, tuple[int, ...]] = {}
         self._stream: Any = None
         self._done: Any = None
         self.device_memory_bytes = 0
 
     def load(self, plan: bytes, logger: Any, max_batch: int, tensors: Callable[[Any], Tensors]) -> Tensors:
-        """Load a plan and take all memory; `tensors` reads them off the engine. Raises EngineError."""
+        """Load a plan and take all memory; `tensors` reads them off the engine. Raises EngineError.
+
+        Returned are the tensors without what stands.
+        """
         self._log = logger
         try:
             self._cuda.init()
@@ -137,7 +141,9 @@ class LoadedPlan:
         engine = self._engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise EngineError(f"{self._what}: TensorRT does not take it{self._said()}; {self._mend}")
-        found = self._tensors = tensors(engine)
+        found = tensors(engine)
+        self._tensors = replace(found, standing={})  # what stands on the GPU is not held here too
+        self._standing = {name: held.shape for name, held in found.standing.items()}
         self._stream = self._cuda.Stream(NON_BLOCKING)
         self._done = self._cuda.Event(self._cuda.event_flags.BLOCKING_SYNC | self._cuda.event_flags.DISABLE_TIMING)
         moving = (found.given, found.found)
@@ -174,9 +180,9 @@ class LoadedPlan:
         for name, memory in self._memory.items():
             if not made.set_tensor_address(name, int(memory)):
                 raise EngineError(f"{self._what}: the address of {name} is refused{self._said()}; {self._mend}")
-        for name, held in self._tensors.standing.items():
-            if not made.set_input_shape(name, held.shape):
-                raise EngineError(f"{self._what}: {name} {held.shape} is refused{self._said()}; {self._mend}")
+        for name, shape in self._standing.items():
+            if not made.set_input_shape(name, shape):
+                raise EngineError(f"{self._what}: {name} {shape} is refused{self._said()}; {self._mend}")
         return made
 
     def _run_plain(self, count: int) -> None:
