@@ -7,8 +7,10 @@ something else never stands where the daemon looks.
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,15 +21,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from builder.trt_engine import Compiled, Order, compile_graph
+from builder.trt_lookup import compile_lookup
 from edge.assembly import engine_of
 from edge.bundle import Bundle, read_bundle
 from edge.command import Parser, whole_number
 from edge.config import EngineConfig
 from edge.device import CUDA_OVERHEAD_MIB, load_device_config
 from edge.engines.cuda import Gpu, find_gpu
-from edge.engines.plan import KIND, PLAN, PlanInfo, graph_sha256, plan_beside, write_plan
+from edge.engines.plan import KIND, LOOKUP, PLAN, PlanInfo, graph_sha256, plan_beside, write_plan
 from edge.engines.trt import import_tensorrt
-from edge.errors import BundleError, InputError
+from edge.errors import BundleError, InputError, ShelfedgeError
 from edge.footprint import WORKSPACE_MIB
 from edge.sealed import refuse_foreign
 from edge.writing import whole_file
@@ -63,29 +66,41 @@ def compile_only(argv: Sequence[str]) -> int:
     started_s = time.monotonic()
     with _Phases(console) as phases:
         made = compile_graph(trt, bundle.graph.read_bytes(), order, phases.tell)
+        lookup = _lookup(trt, bundle, replace(order, timing_cache=made.timing_cache))
     info = _info(bundle, (trt, gpu), order, time.monotonic() - started_s)
-    _seal(bundle, out, made, structs.replace(info, overhead_mib=overhead_mib))
+    files = {PLAN: made.plan} | ({} if lookup is None else {LOOKUP: lookup.plan})
+    _seal(bundle, out, files, structs.replace(info, overhead_mib=overhead_mib))
     with whole_file(cache) as file:
-        file.write(made.timing_cache)
+        file.write((lookup or made).timing_cache)
     print(f"{made.layers} layers for {gpu.name}, SM {gpu.sm}, TensorRT {trt.__version__}: {len(made.plan) >> 10} KiB")
     print(f"wrote {out}")
     return 0
 
 
-def _seal(bundle: Bundle, out: Path, made: Compiled, info: PlanInfo) -> None:
+def _lookup(trt: Any, bundle: Bundle, order: Order) -> Compiled | None:
+    """Return the lookup for the GPU, or None, and say why: the host looks up then."""
+    try:
+        return compile_lookup(trt, bundle.table, order)
+    except ShelfedgeError as error:
+        print(f"no lookup on the GPU: {error}", file=sys.stderr)
+        return None
+
+
+def _seal(bundle: Bundle, out: Path, files: Mapping[str, bytes], info: PlanInfo) -> None:
     """Seal the plan in another place, hold it against the golden rows, then seal it where the daemon looks."""
     content: dict[str, Any] = msgspec.to_builtins(info)
     with TemporaryDirectory(prefix=f".{out.name}.", dir=out.absolute().parent) as place:
         trial = Path(place) / "plan"
-        _write(trial, made, content)
+        _write(trial, files, content)
         with engine_of(bundle, EngineConfig(plan=str(trial))):
             pass
-    _write(out, made, content)
+    _write(out, files, content)
 
 
-def _write(folder: Path, made: Compiled, content: dict[str, Any]) -> None:
+def _write(folder: Path, files: Mapping[str, bytes], content: dict[str, Any]) -> None:
     with write_plan(folder, content) as staging:
-        (staging / PLAN).write_bytes(made.plan)
+        for name, data in files.items():
+            (staging / name).write_bytes(data)
 
 
 def _info(bundle: Bundle, where: tuple[Any, Gpu], order: Order, seconds: float) -> PlanInfo:

@@ -8,6 +8,7 @@ have; what came or went is found by `hasattr`:
     INT8             until 10 the flag that lets Q/DQ pairs count, later they always do
     STRONGLY_TYPED   since 10 the flag of a network that runs in the types that are written, later the only kind
     progress monitor since 10; before, only the phases of this file are told
+    profile sharing  8.6 has a switch for it, later ones always do it: a context for every CUDA graph (`edge.engines`)
     target           TensorRT-RTX compiles for another GPU, and without one; the others for the GPU that is there
 
 A timing cache that was made before is read and comes back with what is new: kernels timed once need not be again.
@@ -15,8 +16,8 @@ A timing cache that was made before is read and comes back with what is new: ker
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from edge.engines.trt import logger_for
@@ -31,7 +32,10 @@ Tell = Callable[[str, int, int], bool]  # phase, steps done, steps in all (0: no
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How to compile: `typical_batch` is what kernels are chosen for, `target_sm` a GPU that need not be there."""
+    """How to compile: `typical_batch` is what kernels are chosen for, `target_sm` a GPU that need not be there.
+
+    `shapes` fixes sizes that the graph leaves free, by input; -1 is the batch, which the first input alone may have.
+    """
 
     max_batch: int
     typical_batch: int
@@ -39,6 +43,7 @@ class Order:
     timing_cache: bytes = b""
     target_sm: int | None = None
     detailed: bool = False  # the log and the engine name every layer
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,9 @@ def compile_graph(trt: Any, graph: bytes, order: Order, tell: Tell, on_line: Any
     network = builder.create_network(_network_flags(trt, is_mixed))
     tell("parse", 0, 0)
     _parse(trt, network, graph, log)
+    for given in (network.get_input(index) for index in range(network.num_inputs)):
+        if given.name in order.shapes:
+            given.shape = order.shapes[given.name]
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, order.workspace_mib * MIB)
     if is_weak and not is_mixed:
@@ -74,6 +82,8 @@ def compile_graph(trt: Any, graph: bytes, order: Order, tell: Tell, on_line: Any
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if order.target_sm is not None:
         _target(trt, config, order.target_sm)
+    if hasattr(trt.PreviewFeature, "PROFILE_SHARING_0806"):
+        config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
     config.add_optimization_profile(_profile(builder, network, order))
     cache = config.create_timing_cache(order.timing_cache)
     if cache is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,16 +10,30 @@ from pathlib import Path
 
 from edge.bundle import Bundle
 from edge.config import EngineConfig, Locate
+from edge.engine_row import split_rows
 from edge.engines import ENGINES, REFERENCE, EngineSpec, open_engine, open_reference
 from edge.engines.detector import open_detector
-from edge.engines.plan import plan_beside, read_plan
-from edge.errors import BundleError, ShelfedgeError
+from edge.engines.plan import Plan, plan_beside, read_plan
+from edge.engines.trt_lookup import TensorRtLookup
+from edge.errors import BundleError, EngineError, ShelfedgeError
 from edge.golden import refuse_other_embeddings
 from edge.locate import locator_from_config
+from edge.lookup import Nearest, agrees
 from edge.pipeline import Pipeline
 from edge.ports import Engine, Locator
 
-__all__ = ["Loaded", "engine_of", "load", "locator_of", "plan_of", "runtime_mib"]
+__all__ = [
+    "Loaded",
+    "engine_of",
+    "load",
+    "locator_of",
+    "lookup_of",
+    "plan_of",
+    "refuse_other_similarities",
+    "runtime_mib",
+]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +50,8 @@ def load(bundle: Bundle, config: EngineConfig) -> Loaded:
     """Open the engine of a bundle and make ready what is looked up; raises as `engine_of`."""
     with ExitStack() as held:
         engine = held.enter_context(engine_of(bundle, config))
-        return Loaded(bundle, engine, Pipeline(bundle, engine), held.pop_all())
+        nearest = held.enter_context(lookup_of(bundle, config, engine))
+        return Loaded(bundle, engine, Pipeline(bundle, engine, nearest), held.pop_all())
 
 
 @contextmanager
@@ -55,6 +71,42 @@ def engine_of(bundle: Bundle, config: EngineConfig) -> Iterator[Engine]:
         engines.append(open_reference(bundle.info.engine, bundle.graph, spec))
     with ExitStack() as stack:
         yield _first_that_works(bundle, engines, stack)
+
+
+@contextmanager
+def lookup_of(bundle: Bundle, config: EngineConfig, engine: Engine) -> Iterator[Nearest | None]:
+    """Yield the lookup on the GPU beside an open engine where it was chosen, else None: the host looks up.
+
+    One that does not open, or gives other similarities than the host for this table, is done without, and the log says
+    why.
+    """
+    with ExitStack() as stack:
+        nearest: Nearest | None = None
+        if bundle.info.engine != REFERENCE and not engine.degraded and config.lookup != "host":
+            plan = read_plan(plan_of(bundle, config))
+            if config.lookup == "engine" or plan.info.lookup == "engine":
+                nearest = _lookup_that_agrees(bundle, plan, stack)
+        yield nearest
+
+
+def _lookup_that_agrees(bundle: Bundle, plan: Plan, stack: ExitStack) -> Nearest | None:
+    try:
+        with ExitStack() as trial:
+            found = trial.enter_context(TensorRtLookup(plan, bundle.table))
+            refuse_other_similarities(bundle, found)
+            stack.enter_context(trial.pop_all())
+    except ShelfedgeError as error:
+        log.warning("looking up on the host: %s", error)
+        return None
+    log.info("looking up on the GPU: %.1f MiB there", found.held_bytes / (1 << 20))
+    return found
+
+
+def refuse_other_similarities(bundle: Bundle, nearest: Nearest) -> None:
+    """Raise EngineError where a lookup does not give the host's bits for the bundle's table."""
+    if not agrees(bundle.table, nearest, split_rows(bundle.golden.rows)[0]):
+        found = f"{nearest.name} finds other similarities than the CPU, which calibration saw"
+        raise EngineError(f"{bundle.path}: {found}; look up on the host, and compile again after an update of TensorRT")
 
 
 def plan_of(bundle: Bundle, config: EngineConfig) -> Path:

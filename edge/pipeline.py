@@ -38,13 +38,13 @@ class Pipeline:
     """Decides with one bundle on one open engine.
 
     `decide` runs all stages. A caller that overlaps them (the daemon) calls `prepare`, `embed` and `judge` itself;
-    `embed` may run in another thread than the other two, one call at a time.
+    `embed` may run in another thread than the other two, one call at a time. `nearest` looks up, by default the CPU.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, nearest: lookup.Nearest | None = None) -> None:
         self._bundle = bundle
         self._engine = engine
-        self._index = lookup.index_from_table(bundle.table)
+        self._index = lookup.index_from_table(bundle.table, nearest)
         try:
             self._strangeness = ood.prepare(bundle.rules.ood, bundle.table)
         except BundleError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def table_size(table: PrototypeTable, products: int, seed: int) -> TableSize:
         lookup.top(lookup.similarities(index, query), 5)
         seconds.append(time.perf_counter() - begun)
     table_bytes = prototypes.nbytes + owners.nbytes
-    return TableSize(products, table_bytes, table_bytes + _index_bytes(index), 1000.0 * statistics.median(seconds))
+    return TableSize(products, table_bytes, table_bytes + index.held_bytes, 1000.0 * statistics.median(seconds))
 
 
 def room_on(device: DeviceConfig, bundle: Bundle) -> Room:
@@ -76,8 +76,3 @@ def room_on(device: DeviceConfig, bundle: Bundle) -> Room:
     here = table_size(bundle.table, bundle.info.classes, 0)
     per_product = here.memory_bytes / here.products + PRODUCT_BYTES
     return Room(device.module, int(free), per_product, int(free / per_product))
-
-
-def _index_bytes(index: lookup.Index) -> int:
-    values = [getattr(index, field.name) for field in fields(index)]
-    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))

@@ -19,10 +19,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from edge.assembly import engine_of, locator_of
+from edge.assembly import engine_of, locator_of, plan_of
 from edge.bench import throughput
 from edge.bench.child import Observed, observe
 from edge.bench.decide import decide
+from edge.bench.lookup_place import choose_place
 from edge.bench.machine import machine
 from edge.bench.memory import slope
 from edge.bench.overhead import measured_note, overhead, refuse_other_device
@@ -33,7 +34,7 @@ from edge.bench.source import refuse_live, sample_frames
 from edge.bundle import Bundle, read_bundle
 from edge.capture.address import parse_source
 from edge.command import Parser, run
-from edge.config import DaemonConfig, load_daemon_config
+from edge.config import DaemonConfig, EngineConfig, load_daemon_config
 from edge.device import write_measured
 from edge.errors import InputError
 from edge.ports import Engine
@@ -48,7 +49,7 @@ MAX_VALUES = 500_000_000  # of a table to search; 2 GiB as searched
 COMMANDS = {
     "pipeline": "throughput of the daemon against its bare engine, latency at 70 % load, and memory",
     "memory": "memory of all processes of the daemon, and its growth",
-    "lookup": "the nearest-prototype search alone",
+    "lookup": "the nearest-prototype search alone, and where it is faster",
     "decide": "what a decision costs beyond the engine: lookup, unknown detection, confidence and route",
 }
 # The bars of the product.
@@ -98,6 +99,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     made["memory"].add_argument("--write-device", type=Path, metavar="FILE", help=words)
     made["pipeline"].add_argument("--rounds", type=_count(1), default=3, metavar="N", help="of throughput (default 3)")
     _add_sizes(made["lookup"], prototypes=1, dimension=256)
+    words = "search the table of this bundle for tensorrt, on CPU and GPU, and note in its plan where to look up"
+    made["lookup"].add_argument("--bundle", type=Path, metavar="DIR", help=words)
+    made["lookup"].add_argument("--plan", type=Path, metavar="DIR", help="of the bundle (default: BUNDLE.plan)")
     made["lookup"].add_argument("--queries", type=_count(10), default=500, metavar="N", help="(default 500)")
     _add_sizes(made["decide"], prototypes=8, dimension=192)
     made["decide"].add_argument("--decisions", type=_count(100), default=2000, metavar="N", help="(default 2000)")
@@ -169,6 +173,8 @@ def _memory(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figu
 
 
 def _lookup(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figure]]:
+    if arguments.bundle is not None:
+        return _lookup_places(arguments)
     subject = _sizes(arguments)
     found = search(arguments.skus, arguments.prototypes, arguments.dimension, arguments.queries)
     figures = [
@@ -179,6 +185,23 @@ def _lookup(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figu
         Figure("table as searched", found.searched_mib, "MiB"),
     ]
     return {"subject": f"{subject}, {found.dots}", "queries": arguments.queries, "dots": found.dots}, figures
+
+
+def _lookup_places(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figure]]:
+    bundle = read_bundle(arguments.bundle)
+    config = EngineConfig(plan=str(arguments.plan or ""))
+    found = choose_place(bundle, config, arguments.queries)
+    figures = [
+        Figure(f"query p50, {place}, {how}", float(np.median(took_ms)), "ms")
+        for how, pair in (
+            ("alone", (found.host_ms, found.engine_ms)),
+            ("beside the engine", (found.host_beside_ms, found.engine_beside_ms)),
+        )
+        for place, took_ms in zip(("CPU", "GPU"), pair, strict=True)
+    ]
+    print(f"wrote {plan_of(bundle, config)}: look up on the {'GPU' if found.faster == 'engine' else 'CPU'}")
+    subject = f"{arguments.bundle}, bundle {bundle.id}, {bundle.info.classes} products"
+    return {"subject": subject, "queries": arguments.queries, "lookup": found.faster}, figures
 
 
 def _decide(arguments: argparse.Namespace) -> tuple[dict[str, object], list[Figure]]:

@@ -75,7 +75,7 @@ def decide(skus: int, prototypes: int, dimension: int, decisions: int) -> Decide
         "golden crops": _held_bytes(bundle.golden, counted),
         "table as searched, and the rest": _held_bytes(pipeline, counted),
     }
-    dots = lookup.index_from_table(bundle.table).dots.name
+    dots = lookup.index_from_table(bundle.table).nearest.name
     took_ms, processor_ms = np.array(times_ns[WARM_UP:]).T / 1e6
     return Decided(took_ms, processor_ms, dots, dict(routes), {name: size / 2**20 for name, size in held.items()})
 

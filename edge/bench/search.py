@@ -12,7 +12,7 @@ from edge import lookup
 from edge.parameters import PrototypeTable
 from edge.pipeline import CANDIDATES
 
-__all__ = ["Searched", "random_table", "search"]
+__all__ = ["Searched", "random_table", "search", "times_ms"]
 
 SEED = 0
 WARM_UP = 20
@@ -34,6 +34,12 @@ def search(skus: int, prototypes: int, dimension: int, queries: int) -> Searched
     """Search a random table of `skus` products with `prototypes` prototypes each for the best five, `queries` times."""
     table = random_table(skus, prototypes, dimension)
     index = lookup.index_from_table(table)
+    mib = table.prototypes.nbytes / 2**20, index.held_bytes / 2**20
+    return Searched(times_ms(index, dimension, queries), index.nearest.name, *mib)
+
+
+def times_ms(index: lookup.Index, dimension: int, queries: int) -> NDArray[np.float64]:
+    """Return what each of `queries` random unit rows took to look up for the best five, warmed up."""
     asked = np.random.default_rng(SEED).standard_normal((queries + WARM_UP, 1, dimension), dtype=np.float32)
     asked /= np.linalg.norm(asked, axis=2, keepdims=True)
     took_ms = np.empty(len(asked))
@@ -41,8 +47,7 @@ def search(skus: int, prototypes: int, dimension: int, queries: int) -> Searched
         begin_ns = time.perf_counter_ns()
         lookup.top(lookup.similarities(index, query), CANDIDATES)
         took_ms[number] = (time.perf_counter_ns() - begin_ns) / 1e6
-    mib = table.prototypes.nbytes / 2**20, index.held_bytes / 2**20
-    return Searched(took_ms[WARM_UP:], index.dots.name, *mib)
+    return took_ms[WARM_UP:]
 
 
 def random_table(skus: int, prototypes: int, dimension: int) -> PrototypeTable:

@@ -17,12 +17,15 @@ class EngineConfig(Config, frozen=True):
     """How the engine runs. `threads` are CPU threads of one inference (ONNX Runtime).
 
     `plan` is the folder of the engine compiled for TensorRT (default: that of the bundle with .plan behind it).
+    `lookup` says where prototypes are looked up: on the `host`, on the GPU (`engine`), or (`auto`) where
+    `edge-bench lookup` found it faster; the similarities are the same to the last bit.
     `fallback` runs a bundle for TensorRT on ONNX Runtime where there is no GPU or no plan that fits, as it is
     written and on the CPU, and every message says `degraded`. Without it the daemon does not start.
     """
 
     threads: Annotated[int, Meta(ge=1, le=MAX_THREADS)] = 1
     plan: str = ""
+    lookup: Annotated[str, Meta(pattern="^(auto|host|engine)$")] = "auto"
     fallback: Annotated[str, Meta(pattern="^(none|onnxruntime)$")] = "none"
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edge.dots.numkong import NumkongDots
 from edge.dots.plain import LEVELS, PlainDots
 
-__all__ = ["LEVELS", "Dots", "dots_from_table"]
+__all__ = ["LEVELS", "Dots", "dots_from_table", "trying_queries"]
 
 _CHECKED_ROWS = 4096  # of the table at a time, as float32
 
@@ -54,13 +54,18 @@ def dots_from_table(rows: NDArray[np.int8]) -> Dots:
     return fast
 
 
-def _agrees(fast: Dots, rows: NDArray[np.int8]) -> bool:
-    """Whether the extremes and a mixture, together and one alone, give NumPy's integers for every row."""
-    position = np.arange(rows.shape[1])
+def trying_queries(dimension: int) -> NDArray[np.int16]:
+    """Return (5, D) queries that show who cannot add up: both ends of the range, a mixture, and what cancels out."""
+    position = np.arange(dimension)
     mixed = (position * 1_009) % (2 * LEVELS + 1) - LEVELS
     extremes = np.full_like(mixed, LEVELS)
     queries = np.stack([mixed, extremes, -extremes, np.where(position % 2, LEVELS, -LEVELS), mixed[::-1]])
-    queries = queries.astype(np.int16)
+    return queries.astype(np.int16)
+
+
+def _agrees(fast: Dots, rows: NDArray[np.int8]) -> bool:
+    """Whether these queries, together and one alone, give NumPy's integers for every row."""
+    queries = trying_queries(rows.shape[1])
     together, alone = fast(queries), fast(queries[:1])
     for start in range(0, len(rows), _CHECKED_ROWS):
         part = slice(start, start + _CHECKED_ROWS)

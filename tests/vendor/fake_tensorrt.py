@@ -21,6 +21,7 @@ from vendor.fake_cuda import MIB, Cuda
 
 import edge.engines.trt as adapter
 from builder.trt_engine import Order, compile_graph
+from edge.engines import loaded_plan
 from edge.engines.cuda import Gpu
 from edge.engines.plan import PLAN, graph_sha256, write_plan
 
@@ -28,6 +29,17 @@ NAMES: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("tensorrt
 VERSIONS = tuple(NAMES)
 ORIN = Gpu(name="Orin", sm=87, driver="12.6", free_mib=3072, total_mib=7168)
 NEEDED_WORKSPACE = 8 * MIB  # of every network here
+ENUMS = (
+    "BuilderFlag",
+    "NetworkDefinitionCreationFlag",
+    "MemoryPoolType",
+    "TensorIOMode",
+    "DataType",
+    "ProfilingVerbosity",
+    "PreviewFeature",
+    "ComputeCapability",
+    "ExecutionContextAllocationStrategy",
+)
 
 
 def install(patch: pytest.MonkeyPatch, graph: Path, max_batch: int, version: str = "10.3") -> Path:
@@ -48,6 +60,7 @@ def put(patch: pytest.MonkeyPatch, trt: TensorRt, cuda: Cuda, gpu: Callable[[], 
     patch.setitem(sys.modules, "tensorrt", trt)  # type: ignore[arg-type]
     patch.setitem(sys.modules, "pycuda.driver", cuda)  # type: ignore[arg-type]
     patch.setattr(adapter, "find_gpu", gpu)
+    patch.setattr(loaded_plan, "driver_with_graphs", lambda: cuda.driver)
 
 
 class Guard:
@@ -76,11 +89,9 @@ class TensorRt:
         self._cuda = cuda
         self._version = version
         names = NAMES[version]
-        for name in ("BuilderFlag", "NetworkDefinitionCreationFlag", "MemoryPoolType", "TensorIOMode", "DataType"):
-            setattr(self, name, self._enum(name))
-        self.ProfilingVerbosity = self._enum("ProfilingVerbosity")
-        if "ComputeCapability" in names:
-            self.ComputeCapability = self._enum("ComputeCapability")
+        for name in ENUMS:
+            if name in names:
+                setattr(self, name, self._enum(name))
 
         class ILogger:
             INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
@@ -147,18 +158,43 @@ class _Builder:
             monitor.phase_finish("Tactics")
             monitor.phase_finish("Building Engine")
         inner.cache.timings += 1
-        header = json.dumps({"batches": [shape[0] for shape in inner.profile.shapes]}).encode()
-        return b"plan " + header + b"\n" + given.graph
+        header = {"most": inner.profile.shapes[2][0], "shapes": given.shapes, "shares": self._shares_profiles(inner)}
+        return b"plan " + json.dumps(header).encode() + b"\n" + given.graph
+
+    def _shares_profiles(self, config: _Config) -> bool:
+        """8.5 does not, 8.6 does when told so, later ones do."""
+        sharing = getattr(self._trt.PreviewFeature, "PROFILE_SHARING_0806", None)
+        return sharing in config.preview if self._trt.__version__.startswith("8.") else True
 
 
 class _Network:
     def __init__(self, trt: TensorRt, is_weak: bool) -> None:
         self._trt, self.is_weak, self.graph, self.num_layers = trt, is_weak, b"", 0
+        self.shapes: dict[str, list[int]] = {}  # of the inputs, as they were told
+
+    @property
+    def num_inputs(self) -> int:
+        return len(onnx.load_from_string(self.graph).graph.input)
 
     def get_input(self, index: int) -> Any:
         value = onnx.load_from_string(self.graph).graph.input[index]
         shape = tuple(d.dim_value or -1 for d in value.type.tensor_type.shape.dim)
-        return self._trt.guard("ITensor", SimpleNamespace(name=value.name, shape=shape))
+        return self._trt.guard("ITensor", _Input(self, value.name, shape))
+
+
+class _Input:
+    def __init__(self, network: _Network, name: str, shape: tuple[int, ...]) -> None:
+        self._network, self.name, self._shape = network, name, shape
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._network.shapes.get(self.name, self._shape))
+
+    @shape.setter
+    def shape(self, told: tuple[int, ...]) -> None:
+        assert len(told) == len(self._shape)
+        assert all(size in {-1, new} for size, new in zip(self._shape, told, strict=True))
+        self._network.shapes[self.name] = list(told)
 
 
 class _Parser:
@@ -210,6 +246,7 @@ class _Config:
         self._trt, self.workspace, self.flags = trt, 1 << 62, set()  # type: tuple[TensorRt, int, set[int]]
         self.profiling_verbosity, self.progress_monitor, self.cache = 0, None, _Cache(b"")  # type: ignore[var-annotated]
         self.profile = _Profile()
+        self.preview: set[int] = set()
         self.num_compute_capabilities = 1
 
     def set_memory_pool_limit(self, pool: int, size: int) -> None:
@@ -218,6 +255,10 @@ class _Config:
 
     def set_flag(self, flag: int) -> None:
         self.flags.add(flag)
+
+    def set_preview_feature(self, feature: int, on: bool) -> None:
+        assert on
+        self.preview.add(feature)
 
     def add_optimization_profile(self, profile: Any) -> None:
         self.profile = profile._target
@@ -249,7 +290,7 @@ class _Profile:
         self.shapes: tuple[tuple[int, ...], ...] = ()
 
     def set_shape(self, name: str, least: Any, typical: Any, most: Any) -> None:
-        assert name == "images"
+        assert name in {"images", "planes"}
         self.shapes = (least, typical, most)
 
 
@@ -263,20 +304,28 @@ class _Runtime:
             self._logger.log(self._trt.ILogger.ERROR, "Serialization assertion magicTagRead == kMAGIC_TAG failed.")
             return None
         header, _, graph = plan[5:].partition(b"\n")
-        return self._trt.guard("ICudaEngine", _Engine(self._trt, graph, json.loads(header)["batches"][2]))
+        return self._trt.guard("ICudaEngine", _Engine(self._trt, graph, json.loads(header)))
 
 
 class _Engine:
     device_memory_size = device_memory_size_v2 = 3 * MIB
 
-    def __init__(self, trt: TensorRt, graph: bytes, most: int) -> None:
+    def __init__(self, trt: TensorRt, graph: bytes, made: dict[str, Any]) -> None:
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self._trt, self.most = trt, most
+        self._trt, self.most, self.shares, self._contexts = trt, made["most"], made["shares"], 0
         self.tensors = {one.name: one for one in (*self.session.get_inputs(), *self.session.get_outputs())}
         self.num_io_tensors = len(self.tensors)
+        sizes: dict[str, int] = {}  # what free dimensions of the graph were told, by name
+        for one in self.session.get_inputs():
+            told = made["shapes"].get(one.name, [])
+            sizes |= {name: size for name, size in zip(one.shape, told, strict=False) if isinstance(name, str)}
+        self.shapes = {
+            name: tuple(size if isinstance(size, int) else sizes.get(size, -1) for size in one.shape)
+            for name, one in self.tensors.items()
+        }
 
     def get_tensor_name(self, index: int) -> str:
         return list(self.tensors)[index]
@@ -287,45 +336,81 @@ class _Engine:
         return found
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return tuple(size if isinstance(size, int) else -1 for size in self.tensors[name].shape)
+        return self.shapes[name]
 
     def get_tensor_dtype(self, name: str) -> int:
-        kinds = {"tensor(uint8)": "UINT8", "tensor(float)": "FLOAT"}
+        kinds = {"tensor(uint8)": "UINT8", "tensor(float)": "FLOAT", "tensor(int8)": "INT8"}
         found: int = getattr(self._trt.DataType, kinds.get(self.tensors[name].type, "INT32"))
         return found
 
-    def create_execution_context(self) -> Any:
+    def create_execution_context(self, strategy: int) -> Any:
+        assert strategy == self._trt.ExecutionContextAllocationStrategy.USER_MANAGED, "memory is ours alone"
+        return self.create_execution_context_without_device_memory()
+
+    def create_execution_context_without_device_memory(self) -> Any:
+        self._trt._cuda.refuse_while_capturing("context")
         if "context" in self._trt.faults:
             return None
-        return self._trt.guard("IExecutionContext", _Context(self._trt, self))
+        self._contexts += 1
+        self._trt._cuda.counts["execution contexts"] += 1
+        profile = 0 if self.shares or self._contexts == 1 else -1
+        return self._trt.guard("IExecutionContext", _Context(self._trt, self, profile))
 
 
 class _Context:
-    def __init__(self, trt: TensorRt, engine: _Engine) -> None:
-        self._trt, self._engine = trt, engine
+    """Defers what a new shape sets off to the first run, which cannot be captured; a change later spoils its graphs."""
+
+    def __init__(self, trt: TensorRt, engine: _Engine, profile: int) -> None:
+        self._trt, self._engine, self.active_optimization_profile = trt, engine, profile
         self._address: dict[str, int] = {}
-        self._shape: tuple[int, ...] = ()
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._changes, self._flushed = 0, -1
+        self.device_memory = 0
+
+    def set_device_memory(self, memory: int, size: int) -> None:
+        assert size == self._engine.device_memory_size
+        self.device_memory = memory
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self._address[name] = address
+        self._changes += 1
         return address in self._trt._cuda.memory
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert name in self._address
-        self._shape = tuple(shape)
-        return 1 <= shape[0] <= self._engine.most
+        if self.active_optimization_profile < 0:
+            return False
+        self._shapes[name] = tuple(shape)
+        self._changes += 1
+        compiled = self._engine.shapes[name]
+        fits = all(size in {-1, told} for size, told in zip(compiled, shape, strict=True))
+        return fits and (compiled[0] > 0 or 1 <= shape[0] <= self._engine.most)
 
     def execute_async_v3(self, stream_handle: int) -> bool:
-        if "execute" in self._trt.faults:
+        cuda, session, changes = self._trt._cuda, self._engine.session, self._changes
+        if "execute" in self._trt.faults or self.active_optimization_profile < 0:
             return False
-        cuda, session, shape = self._trt._cuda, self._engine.session, self._shape
-        given, out = session.get_inputs()[0].name, session.get_outputs()[0].name
+        if stream_handle in cuda.capturing and self._flushed != changes:
+            cuda.driver.is_invalidated = True
+            return False
+        self._flushed = changes
         cuda.need_context()
+        assert cuda.memory[self.device_memory].nbytes == self._engine.device_memory_size
+        inputs, out = [one.name for one in session.get_inputs()], session.get_outputs()[0].name
+        assert self._shapes.keys() == set(inputs)
+        kinds = {"tensor(uint8)": np.uint8, "tensor(int8)": np.int8, "tensor(float)": np.float32}
 
         def run() -> None:
-            held = cuda.memory[self._address[given]]
-            crops = held[: int(np.prod(shape))].reshape(shape)
-            rows = np.ascontiguousarray(session.run(None, {given: crops})[0]).reshape(-1).view(np.uint8)
+            assert self._changes == changes, "a graph outlived a change of its context"
+            given = {}
+            for name in inputs:
+                kind, shape = np.dtype(kinds[self._engine.tensors[name].type]), self._shapes[name]
+                size = int(np.prod(shape)) * kind.itemsize
+                given[name] = cuda.memory[self._address[name]][:size].view(kind).reshape(shape)
+            found = session.run(None, given)[0]
+            if out == "nearest" and "sums" in self._trt.faults:
+                found[:, 0] += 1
+            rows = np.ascontiguousarray(found).reshape(-1).view(np.uint8)
             cuda.memory[self._address[out]][: rows.nbytes] = rows
 
         cuda.streams[stream_handle].append(run)

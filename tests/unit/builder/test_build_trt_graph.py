@@ -114,10 +114,10 @@ def test_both_inputs_of_a_residual_addition_are_quantised() -> None:
         assert [makers[name].op_type for name in node.input] == ["DequantizeLinear"] * 2, node.name
 
 
-def compiled(path: Path, *arguments: str) -> dict[str, Any]:
+def compiled(*arguments: str | Path) -> dict[str, Any]:
     """Compile in another process, which may crash without taking this one along."""
     done = subprocess.run(
-        [sys.executable, str(COMPILER), str(path), *arguments], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, str(COMPILER), *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

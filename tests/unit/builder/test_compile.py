@@ -13,6 +13,7 @@ from vendor.fake_tensorrt import ORIN, VERSIONS, TensorRt, put
 
 import edge.engines.trt as adapter
 from builder import compile as command
+from builder import trt_lookup
 from builder.cli import build
 from edge.assembly import engine_of
 from edge.bundle import Golden, read_bundle, write_bundle, write_parameters
@@ -51,6 +52,8 @@ def test_a_bundle_is_compiled_and_then_runs(
     assert f"for Orin, SM 87, TensorRT {trt.__version__}" in capsys.readouterr().out
     plan = read_plan(bundle.with_name("bundle.plan"))
     assert (plan.info.tensorrt, plan.info.sm, plan.info.max_batch) == (trt.__version__, 87, 4)
+    assert plan.lookup is not None
+    assert plan.info.lookup == "host"  # until `edge-bench lookup` was asked
     assert plan.info.graph_sha256 == graph_sha256(bundle / "engine.onnx")
     with engine_of(read_bundle(bundle), EngineConfig()) as engine:
         assert engine.degraded == ""
@@ -59,9 +62,22 @@ def test_a_bundle_is_compiled_and_then_runs(
 
 def test_the_timing_cache_is_kept_and_read_again(bundle: Path, on_device: Callable[[str], TensorRt]) -> None:
     on_device("10.3")
-    for times in (1, 2):
+    for times in (2, 4):  # the engine's and the lookup's, each time
         assert build([f"--compile-only={bundle}"]) == 0
         assert bundle.with_name("bundle.plan.timing.cache").read_bytes() == str(times).encode()
+
+
+def test_a_bundle_whose_lookup_cannot_be_compiled_is_looked_up_on_the_host(
+    bundle: Path,
+    on_device: Callable[[str], TensorRt],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    on_device("10.3")
+    monkeypatch.setattr(trt_lookup, "MAX_DIMENSION", 8)
+    assert build([f"--compile-only={bundle}"]) == 0
+    assert "no lookup on the GPU: embeddings of 48 values, expected 8 at most" in capsys.readouterr().err
+    assert read_plan(bundle.with_name("bundle.plan")).lookup is None
 
 
 def test_a_plan_that_gives_other_rows_is_never_put_in_place(

@@ -75,7 +75,7 @@ def test_similarities_are_the_same_to_the_last_bit_with_and_without_numkong(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lookup, "dots_from_table", PlainDots)
         plain = lookup.index_from_table(table)
-    assert (fast.dots.name, plain.dots.name) == ("numkong", "numpy")
+    assert (fast.nearest.name, plain.nearest.name) == ("numkong", "numpy")
     np.testing.assert_array_equal(lookup.similarities(fast, queries), lookup.similarities(plain, queries))
 
 
@@ -129,7 +129,9 @@ def test_blocks_and_the_order_of_prototypes_change_nothing(sizes: list[int], mon
     queries = np.random.default_rng(0).normal(size=(23, 48)).astype(np.float32)
     at_once = lookup.similarities(lookup.index_from_table(table), queries)
     monkeypatch.setattr(lookup, "_BLOCK_VALUES", 5 * len(owners))
-    assert lookup.index_from_table(table).block == 5
+    search = lookup.index_from_table(table).nearest
+    assert isinstance(search, lookup.HostSearch)
+    assert search.block == 5
     np.testing.assert_array_equal(lookup.similarities(lookup.index_from_table(table), queries), at_once)
     by_row = np.stack([lookup.similarities(lookup.index_from_table(table), query[None])[0] for query in queries])
     np.testing.assert_array_equal(by_row, at_once)

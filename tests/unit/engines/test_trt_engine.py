@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -97,12 +98,17 @@ def test_no_inference_allocates_and_closing_gives_everything_back(device: Device
     before = device.cuda.free_bytes
     with open_engine("tensorrt", device.graph, device.spec) as engine:
         taken = dict(device.cuda.counts)
+        assert (taken["device memory"], taken["pinned memory"]) == (3, 2)  # two tensors, one of activations
+        for count in (1, 4, 2, 3):  # every size of batch is made ready when it comes first
+            engine.embed(CROPS[:count])
+        ready = dict(device.cuda.counts)
+        assert all(ready[name] == taken[name] for name in ("device memory", "pinned memory", "streams", "events"))
         for count in (1, 4, 2, 4, 1, 3) * 5:
             engine.embed(CROPS[:count])
-        assert dict(device.cuda.counts) == taken
-        assert taken["device memory"] == taken["pinned memory"] == 2
+        assert device.cuda.counts - Counter(ready) == {"cuGraphLaunch": 30}
         assert engine.device_memory_bytes == 3 * MIB + 4 * (CROPS[0].nbytes + engine.dimension * 4)  # type: ignore[attr-defined]
     assert device.cuda.free_bytes == before
+    assert device.cuda.driver.leaked == 0
     assert device.cuda.counts["freed"] == device.cuda.counts["device memory"]
     assert device.cuda.counts["detached"] == device.cuda.counts["contexts"] == 1
 
