@@ -47,8 +47,9 @@ MAX_TRACKS = 256  # a locator reports at most 256 regions
 
 
 class Track:
-    """One thing, as far as its place tells: `number` counts the tracks of the camera from 0, `looks` its looks, `accepts`
-    how often it was accepted, which beginning anew does not forget.
+    """One thing, as far as its place tells: `number` counts the tracks of the camera from 0, `looks` its looks.
+
+    `accepts` is how often it was accepted; beginning anew does not forget that.
     """
 
     def __init__(self, number: int, needed: int) -> None:

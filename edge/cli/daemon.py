@@ -40,6 +40,7 @@ from edge.life.reload import Reload, Running
 from edge.life.selftest import SelfTest
 from edge.life.shedding import Shedding
 from edge.life.supervision import Supervision
+from edge.life.tidying import Tidying
 from edge.life.together import Together, all_at_once
 from edge.metrics import MetricsServer
 from edge.outbox.courier import Courier
@@ -142,7 +143,7 @@ def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack
     running = Running(arguments.config, config, loaded, cameras, outgoing, health, self_test, notifier, feedback)
     reload = stack.enter_context(Reload(running, signals.reload))
     streams = _streams(config, cameras)
-    duties: list[Duty] = [reload, self_test, Supervision(notifier, health)]
+    duties: list[Duty] = [reload, self_test, Supervision(notifier, health), Tidying()]
     if config.degrade is not None:
         pids = lambda: [camera.pid for camera in cameras if camera.pid is not None]  # noqa: E731  # asked each second
         watch = stack.enter_context(watch_of(config.degrade, config, pids, time.monotonic_ns))
