@@ -12,7 +12,7 @@ from edge.heap import give_back_freed
 
 __all__ = ["PERIOD_NS", "Tidying"]
 
-PERIOD_NS = 60_000_000_000  # 0.7 ms each on the machine of `benchmarks/`; 38 ms where 8 MiB went back
+PERIOD_NS = 60_000_000_000  # 0.2 ms each on the machine of `benchmarks/`; 38 ms where 8 MiB went back
 
 
 class Tidying:
