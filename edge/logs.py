@@ -98,9 +98,13 @@ class _Seen:
 
 
 class Limiter:
-    """Counts messages by logger, level and template. Time is an argument; memory is bounded by TEMPLATES."""
+    """Counts messages by logger, level and template, and lets `burst` of each through in PERIOD_S.
 
-    def __init__(self) -> None:
+    Time is an argument; memory is bounded by TEMPLATES.
+    """
+
+    def __init__(self, burst: int = BURST) -> None:
+        self._burst = burst
         self._seen: OrderedDict[Key, _Seen] = OrderedDict()
 
     def take(self, key: Key, now_s: float) -> int | None:
@@ -111,7 +115,7 @@ class Limiter:
         if now_s - seen.since_s >= PERIOD_S:
             held = seen.held
             self._seen[key] = seen = _Seen(now_s)
-        if seen.told >= BURST:
+        if seen.told >= self._burst:
             seen.held += 1
             return None
         seen.told += 1

@@ -16,7 +16,7 @@ from functools import partial
 from edge import messages
 from edge.bundle import Bundle
 from edge.errors import PublishError
-from edge.feedback.audit import Auditor
+from edge.feedback.audit import is_drawn
 from edge.feedback.clerk import Clerk
 from edge.feedback.state import Decided, Finding
 from edge.health import Health
@@ -37,9 +37,9 @@ log = logging.getLogger("edge.daemon")
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """Which accepted things are audited, and the clerk who takes the truth about all of them."""
+    """Which share of the accepted things is audited, and the clerk who takes the truth about all of them."""
 
-    auditor: Auditor
+    audit_share: float
     clerk: Clerk
 
 
@@ -182,7 +182,6 @@ class Outgoing:
         region, track = place
         origin, seq = self._origin, self._origin.take_seq()
         info = self._classes[decision.sku] if decision.sku else None
-        feedback = self._sender.feedback if decision.route is Route.ACCEPT else None
         captured = EPOCH_1970 + timedelta(microseconds=frame.captured_wall_ns // 1000)
         return messages.DecisionMessage(
             schema=messages.SCHEMA,
@@ -210,8 +209,14 @@ class Outgoing:
             degraded=strict,
             track=track.number,
             looks=track.looks,
-            audit=feedback is not None and feedback.auditor.draws(frame.camera_id, track.number, seq),
+            audit=self._is_audited(decision, track, seq),
         )
+
+    def _is_audited(self, decision: Decision, track: Track, seq: int) -> bool:
+        """Say whether a person looks at it all the same; only the first `accept` of a track can be drawn."""
+        if self._sender.feedback is None or decision.route is not Route.ACCEPT or track.accepts != 1:
+            return False
+        return is_drawn(self._origin.epoch, seq, self._sender.feedback.audit_share)
 
 
 def _decided(message: messages.DecisionMessage, route: Route, tier: str) -> Decided:

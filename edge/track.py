@@ -47,11 +47,15 @@ MAX_TRACKS = 256  # a locator reports at most 256 regions
 
 
 class Track:
-    """One thing, as far as its place tells: `number` counts the tracks of the camera from 0, `looks` its looks."""
+    """One thing, as far as its place tells: `number` counts the tracks of the camera from 0, `looks` its looks.
+
+    `accepts` is how often it was accepted; beginning anew does not forget that.
+    """
 
     def __init__(self, number: int, needed: int) -> None:
         self.number = number
         self.looks = 0
+        self.accepts = 0
         self._needed = needed
         self._accepted: deque[str | None] = deque(maxlen=WINDOW)  # the product as which each look was accepted
 
@@ -72,6 +76,7 @@ class Track:
             return replace(decision, route=Route.VERIFY, reasons=(Reason.FEW_LOOKS,))
         if 2 * self._accepted.count(accepted) < len(self._accepted):
             return replace(decision, route=Route.VERIFY, reasons=(Reason.LOOKS_DISAGREE,))
+        self.accepts += 1
         return decision
 
 

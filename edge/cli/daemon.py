@@ -31,7 +31,6 @@ from edge.config import DaemonConfig, FeedbackConfig, OutboxConfig, load_daemon_
 from edge.daemon import Daemon, Duty, Stream, stream_of
 from edge.degrade.assembly import watch_of
 from edge.feedback.assembly import catalogue_of, clerk_of
-from edge.feedback.audit import Auditor
 from edge.footprint import available_mib, needed_mib, refuse_too_large
 from edge.health import Health, resident_mib
 from edge.heap import give_back_freed
@@ -41,6 +40,7 @@ from edge.life.reload import Reload, Running
 from edge.life.selftest import SelfTest
 from edge.life.shedding import Shedding
 from edge.life.supervision import Supervision
+from edge.life.tidying import Tidying
 from edge.life.together import Together, all_at_once
 from edge.metrics import MetricsServer
 from edge.outbox.courier import Courier
@@ -140,12 +140,10 @@ def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack
     outgoing = Outgoing(bundle, origin, health, sender, recorder)
     self_test = SelfTest(health, outgoing)
     self_test.follow(config.self_test, bundle, loaded.engine)
-    running = Running(
-        arguments.config, config, loaded, cameras, outgoing, health, self_test, notifier, origin.epoch, feedback
-    )
+    running = Running(arguments.config, config, loaded, cameras, outgoing, health, self_test, notifier, feedback)
     reload = stack.enter_context(Reload(running, signals.reload))
     streams = _streams(config, cameras)
-    duties: list[Duty] = [reload, self_test, Supervision(notifier, health)]
+    duties: list[Duty] = [reload, self_test, Supervision(notifier, health), Tidying()]
     if config.degrade is not None:
         pids = lambda: [camera.pid for camera in cameras if camera.pid is not None]  # noqa: E731  # asked each second
         watch = stack.enter_context(watch_of(config.degrade, config, pids, time.monotonic_ns))
@@ -203,7 +201,7 @@ def _feedback(
 ) -> Feedback:
     keys, health = given
     clerk = clerk_of(config, catalogue_of(bundle), origin.device_id, time.monotonic_ns, keys.feedback, health.checked)
-    return Feedback(Auditor(origin.epoch, config.audit_share), together.enter_context(clerk))
+    return Feedback(config.audit_share, together.enter_context(clerk))
 
 
 def _await_subscribers(publisher: ZmqPublisher, count: int, stop: threading.Event) -> None:

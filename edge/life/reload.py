@@ -27,7 +27,6 @@ from edge.config.changes import changed_keys
 from edge.daemon import Daemon, Stream, stream_of
 from edge.errors import ShelfedgeError
 from edge.feedback.assembly import follow
-from edge.feedback.audit import Auditor
 from edge.feedback.state import Finding
 from edge.footprint import needed_mib
 from edge.health import Health
@@ -57,7 +56,6 @@ class Running:
     health: Health
     self_test: SelfTest
     notifier: Notifier
-    epoch: str
     feedback: Feedback | None = None
 
 
@@ -191,7 +189,7 @@ class Reload:
         new = running.loaded = candidate.loaded or old
         if running.feedback is not None and config.feedback is not None:
             clerk = running.feedback.clerk
-            running.feedback = Feedback(Auditor(running.epoch, config.feedback.audit_share), clerk)
+            running.feedback = Feedback(config.feedback.audit_share, clerk)
             if new is not old or config.feedback != running.config.feedback:
                 follow(clerk, config.feedback, new.bundle)
         if new is not old:

@@ -36,6 +36,7 @@ __all__ = ["QUEUE", "Courier"]
 TICK_MS = 50
 RESEND_MS = 5_000
 WINDOW = 512
+ROWS = 64  # read from the disk at a time: each is in memory until it is sent
 QUEUE = 10_000  # messages that wait for the disk
 BATCH = 1_000  # messages in one commit
 LAST_MS = 500
@@ -202,13 +203,17 @@ class Courier:
             self._on_their_way.clear()
         elif not self._on_their_way:
             self._heard_ns = now_ns
-        for row, payload in self._store.waiting(self._sent, WINDOW - len(self._on_their_way)):
-            try:
-                socket.send_multipart([row_frame(row), payload], flags=zmq.NOBLOCK)
-            except zmq.Again:  # nobody listens
+        while (room := min(ROWS, WINDOW - len(self._on_their_way))) > 0:
+            rows = self._store.waiting(self._sent, room)
+            for row, payload in rows:
+                try:
+                    socket.send_multipart([row_frame(row), payload], flags=zmq.NOBLOCK)
+                except zmq.Again:  # nobody listens
+                    return
+                self._sent, self._furthest = row, max(row, self._furthest)
+                self._on_their_way.add(row)
+            if len(rows) < room:
                 return
-            self._sent, self._furthest = row, max(row, self._furthest)
-            self._on_their_way.add(row)
 
     def _say_refusing(self, refused: sqlite3.Error | None) -> None:
         if refused is not None and not self._refusing:

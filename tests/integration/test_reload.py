@@ -135,8 +135,9 @@ def test_another_bundle_takes_over_between_two_frames(cart: Cart) -> None:
     assert new.looks == 1, "looks with another engine's embeddings do not count"
 
 
-def test_what_lies_there_while_the_bundle_changes_keeps_its_track(cart: Cart) -> None:
+def test_what_lies_there_while_the_bundle_changes_keeps_its_track(cart: Cart, tmp_path: Path) -> None:
     write_clip(cart.folder / "clip.avi", [1])
+    cart.write(more=f"feedback: {{path: {tmp_path}/fb.sqlite, listen: 'ipc://{tmp_path}/truth', audit_share: 1.0}}\n")
     with running(cart):
         before = cart.decisions(EACH)
         cart.point_to("v2")
@@ -144,6 +145,7 @@ def test_what_lies_there_while_the_bundle_changes_keeps_its_track(cart: Cart) ->
         found, _ = cart.until_event("reloaded")
         after = cart.decisions(EACH)
     assert {decision.track for decision in before + found + after} == {before[0].track}, "charged for once"
+    assert sum(decision.audit for decision in before + found + after) == 1, "drawn once"
     new = [decision for decision in found + after if decision.bundle_id != before[0].bundle_id]
     assert [decision.looks for decision in new] == list(range(1, len(new) + 1))
     assert [decision.route for decision in new[:3]] == ["verify", "verify", "accept"]

@@ -68,6 +68,16 @@ def test_only_the_last_looks_count() -> None:
     assert track.looks == 1000 + WINDOW
 
 
+def test_the_first_accept_of_a_thing_is_known_also_after_its_looks_begin_anew() -> None:
+    tracker = Tracker(looks=3)
+    (track,) = {tracker.follow(tracker.next_frame(), [HERE], rows(0))[0] for _ in range(3)}
+    routes(track, *[decision()] * 3)
+    assert track.accepts == 1
+    tracker.take_other_engine()
+    routes(track, *[decision()] * 4)
+    assert (track.looks, track.accepts) == (4, 3), "it was charged for already"
+
+
 @given(st.lists(st.tuples(st.sampled_from(list(Route)), st.sampled_from(["a", "b", None])), max_size=80))
 def test_nothing_is_accepted_that_the_look_alone_would_not_be(looks: list[tuple[Route, str | None]]) -> None:
     track = Track(0, needed=3)

@@ -12,7 +12,7 @@ from scipy import stats
 
 from edge.config import AccuracyFloor, AccuracyRule
 from edge.feedback.accept_error import Doubt
-from edge.feedback.audit import Auditor, is_drawn
+from edge.feedback.audit import is_drawn
 from edge.feedback.discovery import believed
 from edge.feedback.figures import Sum, accuracy_rows
 from edge.feedback.interval import at_most, exact, wilson
@@ -195,15 +195,6 @@ def test_the_draw_is_a_fair_share_and_always_the_same(share: float) -> None:
     drawn = [is_drawn("epoch", seq, share) for seq in range(20_000)]
     assert drawn == [is_drawn("epoch", seq, share) for seq in range(20_000)]
     assert np.mean(drawn) == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 20_000))
-
-
-def test_of_a_thing_only_the_first_accept_can_be_drawn() -> None:
-    auditor = Auditor("epoch", 1.0)
-    assert [auditor.draws("basket", 4, seq) for seq in range(3)] == [True, False, False]
-    assert auditor.draws("shelf", 4, 3), "another camera, another thing"
-    for track in range(10_000):
-        auditor.draws("basket", 10 + track, track)
-    assert len(auditor._accepted) == 4096
 
 
 def row_of(rows: tuple[AccuracyRow, ...], scale: str, name: str = "") -> AccuracyRow:

@@ -11,7 +11,8 @@ import pytest
 from edge import messages
 from edge.config import MetricsConfig
 from edge.health import Health
-from edge.keys.telling import EVERY_NS, MAX_KINDS, Telling
+from edge.keys.telling import Telling
+from edge.logs import PERIOD_S, TEMPLATES
 from edge.metrics import MetricsServer
 
 REFUSED = {"publish": {"plain": 2, "not_listed": 5}, "feedback": {"plain": 0, "not_listed": 1}}
@@ -44,7 +45,7 @@ def test_a_word_comes_once_a_minute_with_how_often_it_was_meant(caplog: pytest.L
     for _ in range(100):
         telling.warning("plain", "refused a peer without keys")
     telling.warning("not_listed", "refused a key")
-    now_ns = EVERY_NS
+    now_ns = round(PERIOD_S * 1e9)
     telling.warning("plain", "refused a peer without keys")
     assert [record.getMessage() for record in caplog.records] == [
         "refused a peer without keys",
@@ -53,8 +54,21 @@ def test_a_word_comes_once_a_minute_with_how_often_it_was_meant(caplog: pytest.L
     ]
 
 
-def test_kinds_without_end_take_no_memory_without_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_was_not_said_again_is_told_with_the_next_word(caplog: pytest.LogCaptureFixture) -> None:
+    now_ns = 0
+    telling = Telling(logging.getLogger("test"), lambda: now_ns)
+    for _ in range(3):
+        telling.warning("plain", "refused a peer without keys")
+    now_ns = round(PERIOD_S * 1e9)
+    telling.warning("not_listed", "refused a key")
+    assert [record.getMessage() for record in caplog.records][1:] == [
+        "plain: 2 more since the last word",
+        "refused a key",
+    ]
+
+
+def test_kinds_without_end_take_no_memory_without_end() -> None:
     telling = Telling(logging.getLogger("test"), lambda: 0)
-    for number in range(3 * MAX_KINDS):
+    for number in range(3 * TEMPLATES):
         telling.warning(str(number), "x")
-    assert len(caplog.records) == MAX_KINDS + 1
+    assert len(telling._limiter._seen) == TEMPLATES

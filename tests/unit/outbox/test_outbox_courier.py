@@ -123,6 +123,18 @@ def test_no_more_than_a_window_is_on_its_way(store: Store, collector: zmq.Socket
         assert courier.state().waiting == len(sent), "it is all on the disk"
 
 
+def test_a_backlog_is_read_a_few_rows_at_a_time(
+    store: Store, collector: zmq.Socket, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    waiting = store.waiting
+    monkeypatch.setattr(store, "waiting", lambda after, count: asked.append(count) or waiting(after, count))
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        sent = put_many(courier, courier_module.WINDOW)
+        assert take(collector, len(sent)) == sent
+    assert max(asked) == courier_module.ROWS
+
+
 def test_nonsense_in_answer_is_survived(store: Store, collector: zmq.Socket, endpoint: str) -> None:
     with Courier(store, endpoint, time.monotonic_ns) as courier:
         put_many(courier, 1)
