@@ -48,7 +48,7 @@ def test_a_degraded_device_accepts_a_part_of_what_it_accepts_otherwise(bundle: B
         [
             d.route is Route.ACCEPT
             for batch in pipeline.prepare(images)
-            for d in pipeline.judge(batch, pipeline.embed(batch), s)
+            for d in pipeline.judge(batch, pipeline.embed([batch]), s)
         ]
         for s in (False, True)
     ]
@@ -123,7 +123,7 @@ def test_an_embedding_without_a_direction_goes_to_a_person_and_leaves_its_batch_
 ) -> None:
     pipeline = Pipeline(bundle, engine)
     (batch,) = pipeline.prepare([samples.product(n) for n in range(3)])
-    embeddings = pipeline.embed(batch)
+    embeddings = pipeline.embed([batch])
     before = pipeline.judge(batch, embeddings)
     embeddings[1] = bad
     after = pipeline.judge(batch, embeddings)
