@@ -231,7 +231,8 @@ class Daemon:
         return ready if live else float("inf")
 
     def _make_room(self, ready: int) -> None:
-        """Wait for the engine where it has enough to do: a newer frame is better than one that waits here."""
+        """Finish what is done, and wait for the engine where it has enough to do: meanwhile newer frames come."""
+        self._finish_done()
         while self._begun and not self._engine.held and not self._engine.has_room(self._limit, self._behind(ready)):
             self._finish()
 
@@ -300,9 +301,12 @@ class Daemon:
         """Let go what has waited long enough, and finish what the engine is done with."""
         if self._clock_ns() >= self._wait_until_ns:
             self._engine.go()
+        self._finish_done()
+        self._engine.reap()
+
+    def _finish_done(self) -> None:
         while self._begun and all(ticket.is_done for ticket in self._begun[0].tickets):
             self._finish()
-        self._engine.reap()
 
     def _finish(self) -> None:
         """Wait for the oldest frame, judge and publish it; a failure of the engine is raised here."""
