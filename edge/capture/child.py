@@ -4,7 +4,8 @@ It opens the source, decodes every frame into the ring and tells the parent what
 parent: the kernel kills it when the parent dies (PR_SET_PDEATHSIG), and the end of the channel ends it too. What to
 open comes over the channel, never on the command line, where every user of the machine could read a password.
 
-When the ring is full, `when_full` says who gives way (`edge.capture.drops`). A picture that a live camera gives again
+What the reader does not want is grabbed, so that the source goes on, and not decoded (`edge.capture.pace`). When the
+ring is full, `when_full` says who gives way (`edge.capture.drops`). A picture that a live camera gives again
 goes no further, and a camera that gives nothing else has failed (`edge.capture.frozen`). When a picture does
 not fit into the ring, a larger ring is announced: the parent reads the old one to its end first. Imports numpy and cv2
 and nothing else that is large.
@@ -29,6 +30,7 @@ from edge.capture.drops import DropPolicy, DropReason
 from edge.capture.failure import CaptureReason, SourceFailure
 from edge.capture.frozen import Pictures
 from edge.capture.opening import Complaints, Source, open_source
+from edge.capture.pace import LEAST_RATE_NS
 from edge.capture.ring import Ring, Stamp
 from edge.errors import ShelfedgeError
 from edge.types import Image
@@ -125,7 +127,7 @@ class _Feed:
             index += 1
 
     def _deliver(self, source: Source, stamp: Stamp) -> bool:
-        """Decode the grabbed frame into a slot; False when it is damaged. A frame without a slot is counted."""
+        """Decode the grabbed frame into a slot; False when it is damaged. One without a slot or unwanted is counted."""
         image: Image | None = None
         if self._ring is None:  # the first frame tells how large a slot must be
             image = source.retrieve(None)
@@ -133,6 +135,11 @@ class _Feed:
                 return False
             self._announce(image)
         assert self._ring is not None
+        if image is None and self._policy is not DropPolicy.WAIT:
+            unwanted = self._ring.unwanted(stamp.captured_ns, LEAST_RATE_NS)
+            if unwanted is not None:
+                self._ring.skip(unwanted, _LOCK_WAIT_MS)
+                return True
         slot = self._claim(self._ring)
         if slot is None:
             self._ring.skip(DropReason.NO_SLOT, _LOCK_WAIT_MS)

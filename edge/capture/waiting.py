@@ -27,6 +27,8 @@ def wait_any(cameras: Sequence[_Camera], timeout_ms: int, other: int = -1) -> li
         now_ns = time.monotonic_ns()
         if ready or now_ns >= give_up_ns:
             return sorted(ready, key=lambda camera: camera.last_taken_ns)
+        for camera in cameras:
+            camera.hunger()
         deadlines = [deadline for camera in cameras if (deadline := camera.deadline_ns()) is not None]
         if other in _sleep(cameras, other, min([give_up_ns, *deadlines]) - now_ns):
             give_up_ns = 0  # one more look at the cameras
