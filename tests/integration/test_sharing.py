@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import samples
 
 from edge import messages
+from edge.batching import Coming
 from edge.bundle import Bundle
 from edge.capture.memory import MemorySource, frames_from_images
 from edge.config import CameraConfig
@@ -58,6 +60,23 @@ class Steady(Engine):
 
 class LiveSource(MemorySource):
     is_live = True
+
+
+class Ticking(LiveSource):
+    """A frame every 20 ms, as the loop sees it."""
+
+    _read_ns = 0
+
+    def deadline_ns(self) -> int | None:
+        return self._read_ns + 20_000_000 if super().ready() else None
+
+    def ready(self) -> bool:
+        return super().ready() and time.monotonic_ns() >= self._read_ns + 20_000_000
+
+    def _read(self, timeout_ms: int) -> Frame | None:
+        self._read_ns = time.monotonic_ns()
+        frame = super()._read(timeout_ms)
+        return frame and replace(frame, captured_ns=self._read_ns)
 
 
 def images(seed: int) -> list[Image]:
@@ -134,6 +153,25 @@ def test_frames_of_one_file_share_runs_too(bundle: Bundle, alone: dict[str, list
     assert found["basket"] == alone["basket"]
     assert sum(sizes) == len(alone["basket"])
     assert len(sizes) < sum(-(-(1 + n % 3) // bundle.info.max_batch) for n in range(FRAMES))
+
+
+@pytest.mark.parametrize("window_ms", [0, 7, 60])
+def test_crops_that_wait_for_another_camera_are_decided_alike_whether_it_comes_or_not(
+    bundle: Bundle, alone: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, window_ms: int
+) -> None:
+    asked = []
+
+    def window_ns(_times: object, have: int, limit: int, coming: list[Coming], budget_ns: float) -> int:
+        asked.append((have, limit, len(coming), budget_ns))
+        return window_ms * 1_000_000
+
+    monkeypatch.setattr("edge.daemon.window_ns", window_ns)
+    together, sizes = decided(bundle, NAMES, Ticking)
+    assert together == alone
+    assert sum(sizes) == sum(len(looks) for looks in alone.values())
+    assert all(0 < have <= limit == bundle.info.max_batch and budget_ns < 1e9 for have, limit, _, budget_ns in asked)
+    assert {cameras for _, _, cameras, _ in asked} <= {0, 1, 2}
+    assert any(cameras for _, _, cameras, _ in asked), "another one was expected"
 
 
 def test_decisions_of_a_camera_come_in_the_order_of_its_frames(
