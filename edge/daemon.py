@@ -301,8 +301,8 @@ class Daemon:
         """Let go what has waited long enough, and finish what the engine is done with."""
         if self._clock_ns() >= self._wait_until_ns:
             self._engine.go()
+        self._engine.reap()  # first: a run that ends from here on wakes us
         self._finish_done()
-        self._engine.reap()
 
     def _finish_done(self) -> None:
         while self._begun and all(ticket.is_done for ticket in self._begun[0].tickets):

@@ -118,7 +118,9 @@ class _Feed:
                 self._refuse_stall(began_ns)
             if not grabbed:
                 return frames
-            stamp = Stamp(time.monotonic_ns(), time.time_ns())
+            now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+            taken_ns = source.taken_ns(now_ns)
+            stamp = Stamp(taken_ns, wall_ns - (now_ns - taken_ns))
             if self._deliver(source, stamp):
                 frames += 1
             elif self._address.is_live or self._skips_told < _MAX_SKIPS_TOLD:

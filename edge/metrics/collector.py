@@ -171,7 +171,8 @@ class HealthCollector(Collector):
         for camera in tuple(self._cameras):
             frames.add_metric([camera.camera_id], camera.delivered)
             for reason, count in camera.drops.items():
-                drops.add_metric([camera.camera_id, reason], count)
+                if count:
+                    drops.add_metric([camera.camera_id, reason], count)
             for reason, count in camera.failures.items():
                 failures.add_metric([camera.camera_id, reason], count)
             reopened.add_metric([camera.camera_id], camera.reopened)
