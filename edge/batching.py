@@ -25,9 +25,10 @@ from statistics import median
 
 __all__ = ["Arrivals", "EngineTimes", "Coming", "joins", "window_ns"]
 
-WINDOW = 9  # runs of a size that its median looks back on
+WINDOW = 25  # runs of a size that its median looks back on
 LEAST = 3  # of them, before it is believed
 RETRY = 2_000  # runs of other sizes, after which a size is measured again
+MATERIAL = 0.1  # of the time of both runs: who is live is not delayed for a saving that may be noise
 WEIGHT = 1 / 8  # of the newest interval
 MOST_WINDOW_NS = 50_000_000  # whatever is saved
 
@@ -62,6 +63,11 @@ class EngineTimes:
     def is_due(self, crops: int) -> bool:
         """Whether this size should be measured, for the first time or again."""
         return self.median_ns(crops) is None or self._runs - self._last_run[crops] > RETRY
+
+    def saves(self, crops: int) -> bool:
+        """Whether a run of so many crops is faster than as many runs of one, as far as is known."""
+        one, these = self.median_ns(1), self.median_ns(crops)
+        return crops == 1 or one is None or these is None or these < (1 - MATERIAL) * crops * one
 
 
 class Arrivals:
@@ -105,13 +111,15 @@ class Arrivals:
 
 def joins(times: EngineTimes, have: int, more: int, behind: float) -> bool:
     """Whether `more` crops that are ready should join `have` that wait; `behind`: crops that wait for both, or inf."""
-    if times.is_due(have + more):
-        return not (times.is_due(have) or times.is_due(more))  # one unknown at a time
+    if times.is_due(have + more):  # one unknown at a time, and none where fewer crops saved nothing
+        return not (times.is_due(have) or times.is_due(more)) and times.saves(have)
     first, second, both = (times.median_ns(crops) for crops in (have, more, have + more))
     if first is None or second is None or both is None:
         return False
     saved = first + second - both
-    return saved > 0 and (behind == float("inf") or have * (both - first) < (more + behind) * saved)
+    if behind == float("inf"):
+        return saved > 0
+    return saved > MATERIAL * (first + second) and have * (both - first) < (more + behind) * saved
 
 
 def window_ns(times: EngineTimes, have: int, limit: int, expected: Iterable[Coming], budget_ns: float) -> int:
@@ -127,7 +135,7 @@ def window_ns(times: EngineTimes, have: int, limit: int, expected: Iterable[Comi
     if first is None or second is None or both is None:
         return 0
     wait = soonest.after_ns
-    if wait > MOST_WINDOW_NS or wait + both > budget_ns:
+    if first + second - both <= MATERIAL * (first + second) or wait > MOST_WINDOW_NS or wait + both > budget_ns:
         return 0
     costs = have * (wait + both - first)
     saves = more * (max(wait, first) + second - wait - both)

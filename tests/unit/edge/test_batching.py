@@ -78,6 +78,12 @@ def test_an_unknown_size_is_tried_once_its_parts_are_known_and_again_after_many_
     assert not joins(times, 1, 1, 0)
 
 
+def test_where_two_together_saved_nothing_three_are_not_tried() -> None:
+    for second_ms, tried in ((19.5, False), (12.0, True)):
+        assert joins(times_of(10, second_ms), 2, 1, INFINITE) is tried
+    assert joins(times_of(10, 12, 14), 3, 1, 0)
+
+
 @given(
     st.lists(st.floats(0.1, 100), min_size=8, max_size=8),
     st.integers(1, 7),
