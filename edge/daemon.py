@@ -42,6 +42,7 @@ from edge.types import EngineRows, Frame, Image, Region
 __all__ = ["TICK_MS", "Daemon", "Duty", "Stream", "stream_of"]
 
 TICK_MS = 100
+PATIENCE_NS = 1_000_000_000  # with the engine; then the loop stands still with it, and the watchdog sees it
 NO_IMAGE: Image = np.empty((0, 0, 3), np.uint8)
 HEARTBEAT_NS = 1_000_000_000
 MOST_WARNINGS = 100  # of one camera in the log; edge_camera_warnings_total goes on counting
@@ -303,6 +304,8 @@ class Daemon:
             self._engine.go()
         self._engine.reap()  # first: a run that ends from here on wakes us
         self._finish_done()
+        if self._engine.waits_ns() > PATIENCE_NS and self._begun:
+            self._finish()
 
     def _finish_done(self) -> None:
         while self._begun and all(ticket.is_done for ticket in self._begun[0].tickets):

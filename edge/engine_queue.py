@@ -36,6 +36,7 @@ class _Run:
 
     batches: list[Batch] = field(default_factory=list)
     crops: int = 0
+    sent_ns: int = 0
     done: Future[_Done] = field(default_factory=Future)
     _begun: bool = False
     _lock: Lock = field(default_factory=Lock)
@@ -112,6 +113,10 @@ class EngineQueue:
         """Whether the engine has nothing to do."""
         return not self._sent
 
+    def waits_ns(self) -> int:
+        """Return how long the oldest run that was let go has been on its way; 0 where none is."""
+        return self._clock_ns() - self._sent[0].sent_ns if self._sent and self._sent[0].sent_ns else 0
+
     def has_room(self, limit: int, behind: float) -> bool:
         """Whether one more crop need not wait for the engine to end a run before it can be taken on."""
         if len(self._sent) < IN_FLIGHT:
@@ -141,6 +146,7 @@ class EngineQueue:
         """Let the held run wait for the engine no longer than for the runs before it."""
         if self._held is not None:
             run, self._held = self._held, None
+            run.sent_ns = self._clock_ns()
             self._sent.append(run)
             self._thread.submit(self._work, run)
 
