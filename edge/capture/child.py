@@ -1,6 +1,6 @@
 """The capture process of one camera: `python -m edge.capture.child DESCRIPTOR PARENT_PID`, started by `spawn`.
 
-It opens the source, decodes every frame into the ring and tells the parent what happens. It lives no longer than its
+It opens the source, decodes frames into the ring and tells the parent what happens. It lives no longer than its
 parent: the kernel kills it when the parent dies (PR_SET_PDEATHSIG), and the end of the channel ends it too. What to
 open comes over the channel, never on the command line, where every user of the machine could read a password.
 

@@ -1,11 +1,12 @@
 """When the reader of a camera will take its next frame, as far as the last ones tell: pure, time is an argument.
 
 A camera that gives more than is decided on would have frames decoded that give way to newer ones before their turn. A
-reader that is always behind (it never slept for want of a frame in the last PRESSED takes) takes its next frame about
-one interval after the last; of the frames before that only those are wanted that come in the last part of it, so that a
-fresh one lies there. The shortest of the last intervals counts, and a quarter of it, two frames at least, is left for
-being early: a reader that comes earlier still waits for one frame of the camera, for a hungry one is given every frame.
-So an engine that becomes free has all frames again at once.
+reader that is always behind (before each of the last PRESSED takes frames were lost, and it never slept for want of
+one) takes its next frame about one interval after the last; of the frames before that only those are wanted that come
+in the last part of it, so that a fresh one lies there. The shortest of the last intervals counts, and a quarter of it,
+two frames at least, is left for being early: a reader that comes earlier still waits for one frame of the camera, for a
+hungry one is given every frame. So an engine that becomes free has all frames again at once. A burst that the ring held
+loses nothing and changes nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Pace:
 
     @property
     def is_behind(self) -> bool:
-        """Whether frames wait for the reader, and not the reader for frames."""
+        """Whether frames are lost because the reader does not come, time after time."""
         return self._behind >= PRESSED
 
     def hunger(self) -> None:
@@ -43,9 +44,9 @@ class Pace:
         Returns the moment before which no frame is wanted; 0 where all are.
         """
         last, self._last = self._last, (number, captured_ns, now_ns)
-        self._behind += 1
         if last is None or number <= last[0]:
             return 0
+        self._behind = self._behind + 1 if number - last[0] > every else 0
         self._frame_ns = (captured_ns - last[1]) // (number - last[0])
         self._intervals_ns.append(now_ns - last[2])
         if not self.is_behind:

@@ -50,12 +50,19 @@ def test_a_reader_that_is_about_as_fast_as_the_camera_wants_every_frame() -> Non
 
 def test_a_reader_that_slept_for_want_of_a_frame_wants_every_frame_for_a_while() -> None:
     pace, wanted = Pace(), []
-    for take in range(3 * PRESSED):
-        if take == PRESSED:
+    for take in range(3 * PRESSED + 1):
+        if take == PRESSED + 1:
             pace.hunger()
         wanted.append(pace.take(12 * take, 400 * take * MS, 1, 400 * take * MS) > 0)
     before = [False] * (PRESSED - 1) + [True]
-    assert wanted == before * 2 + [True] * PRESSED
+    assert wanted == [False, *before, *before] + [True] * PRESSED
+
+
+def test_a_burst_that_the_ring_held_is_not_being_behind() -> None:
+    pace = Pace()
+    for number in range(3 * PRESSED):
+        assert pace.take(number, number * FRAME_MS * MS, 1, 900 * number * MS) == 0
+        assert not pace.is_behind
 
 
 def test_the_first_take_and_a_number_that_did_not_grow_say_nothing() -> None:
