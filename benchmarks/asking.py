@@ -167,9 +167,8 @@ def main() -> None:
     for way, rounds in found.items():
         busy, decided = median(one.busy for one in rounds), median(one.decided for one in rounds)
         p50, p99 = (median(percentile(one.age_ms, share) for one in rounds) for share in (0.5, 0.99))
-        print(
-            f"{way:10} {busy:.3f} cores, {decided:.0f} decided, p50 {p50:.0f} ms, p99 {p99:.0f} ms, {rounds[-1].drops}"
-        )
+        drops = ", ".join(f"{reason} {count}" for reason, count in rounds[-1].drops.items() if count)
+        print(f"{way:10} {busy:.3f} cores, {decided:.0f} decided, age p50 {p50:.0f} ms, p99 {p99:.0f} ms; {drops}")
     pairs = zip(found["asked"], found["everything"], strict=True)
     ratios = sorted(asked.busy / every.busy for asked, every in pairs)
     print(f"processor time asked / everything: median {median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f}")
