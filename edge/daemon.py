@@ -2,6 +2,7 @@
 
 Invariants
 - No call in the loop blocks longer than TICK_MS, except the wait for the engine.
+- Crops of different frames share a run of the engine where that pays (`edge.batching`); no decision depends on it.
 - A file is decided on to its last frame; a live camera that fails is reopened with backoff while the others go on.
 - Of each camera that has a frame one is taken in turn, so a busy camera takes none from the others.
 - Every decision takes a number (`seq`); one that could not be sent is counted and leaves a gap that everybody sees.
@@ -14,13 +15,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
+from edge.batching import Arrivals, Coming, window_ns
 from edge.capture.backoff import Backoff
 from edge.capture.camera import Camera, CameraState
 from edge.capture.failure import CaptureFailure, CaptureReason
@@ -28,6 +29,7 @@ from edge.capture.waiting import wait_any
 from edge.config import CameraConfig
 from edge.degrade.ladder import Measures
 from edge.degrade.still import StillGate
+from edge.engine_queue import EngineQueue, Ticket
 from edge.errors import CaptureError
 from edge.outgoing import Outgoing
 from edge.pipeline import Batch, Pipeline
@@ -40,7 +42,7 @@ from edge.types import EngineRows, Frame, Image, Region
 __all__ = ["TICK_MS", "Daemon", "Duty", "Stream", "stream_of"]
 
 TICK_MS = 100
-IN_FLIGHT = 2  # one in the engine, one ready for it
+PATIENCE_NS = 1_000_000_000  # with the engine; then the loop stands still with it, and the watchdog sees it
 NO_IMAGE: Image = np.empty((0, 0, 3), np.uint8)
 HEARTBEAT_NS = 1_000_000_000
 MOST_WARNINGS = 100  # of one camera in the log; edge_camera_warnings_total goes on counting
@@ -63,6 +65,7 @@ class Stream:
     backoff: Backoff
     priority: int = 0
     max_age_ms: int = 1_000
+    arrivals: Arrivals = field(default_factory=Arrivals)
     held: ExitStack = field(default_factory=ExitStack)
     ended: bool = False
     error: CaptureError | None = None
@@ -95,7 +98,9 @@ class Stream:
 def stream_of(config: CameraConfig, camera: Camera, locator: tuple[Locator, ExitStack], seed: int) -> Stream:
     """Return the stream of a camera, with its locator and what that has open."""
     tracker, gate = Tracker(config.looks), StillGate(config.looks)
-    return Stream(camera, locator[0], tracker, gate, Backoff(seed=seed), config.priority, config.max_age_ms, locator[1])
+    stream = Stream(camera, locator[0], tracker, gate, Backoff(seed=seed), held=locator[1])
+    stream.priority, stream.max_age_ms = config.priority, config.max_age_ms
+    return stream
 
 
 class Duty(Protocol):
@@ -106,15 +111,14 @@ class Duty(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _InFlight:
-    """A batch that the engine is working on."""
+class _Begun:
+    """A frame whose crops are on their way through the engine."""
 
     frame: Frame
     place: tuple[Tracker, int]  # of the camera, and the number it gave the frame
     regions: Sequence[Region]
     strict: bool
-    batch: Batch
-    rows: Future[EngineRows]
+    tickets: Sequence[Ticket]
 
 
 class Daemon:
@@ -122,9 +126,9 @@ class Daemon:
 
     `measures` is how much of the work is done.
 
-    When there is work beside it, the engine runs in a thread of its own: while it works on one batch, this thread
-    locates, fits and publishes for its neighbours. At most IN_FLIGHT batches wait for the engine; when no camera has a
-    frame, this thread waits for the engine, so a decision never waits for the next frame.
+    While the engine works on one run, this thread locates and fits for the next one and publishes the last one. It
+    takes a frame only while the engine's queue has room, so what it takes is fresh; a crop waits for the frame of
+    another camera only where measured times say that less time is lost so (`edge.batching`).
     """
 
     def __init__(
@@ -141,7 +145,9 @@ class Daemon:
         self._stages = outgoing.health.stages
         self._clock_ns = clock_ns
         self._duties = duties
-        self._in_flight: deque[_InFlight] = deque()
+        self._engine = EngineQueue(self._embed, clock_ns)
+        self._begun: deque[_Begun] = deque()
+        self._wait_until_ns = 0  # for crops that could share the held run
         self._next_heartbeat_ns = 0
         self.measures = Measures()
         self._queue: float | None = None
@@ -152,18 +158,18 @@ class Daemon:
         Raises CaptureError at the end when a file could not be read: everything else was decided on, and the failure is
         not silent. Raises EngineError and PublishError at once.
         """
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine") as executor:
+        with self._engine:
             while not stop.is_set() and not all(stream.ended for stream in self._streams.values()):
                 self._outgoing.health.turn_ns = self._clock_ns()
-                open_cameras = [c for c, s in self._streams.items() if not s.ended and c.state != CameraState.SHED]
-                ready = wait_any(open_cameras, 0 if self._in_flight else TICK_MS)
-                for camera in ready:
+                ready = self._await()
+                for number, camera in enumerate(ready, 1):
                     if stop.is_set():
                         break  # the frame in hand is done, the next one is not begun
+                    self._make_room(len(ready) - number)
                     frame = self._read(self._streams[camera])
                     if frame is not None:
-                        self._begin(self._streams[camera], frame, executor)
-                self._finish(0 if ready else 1)
+                        self._begin(self._streams[camera], frame, ready[number:])
+                self._go_on()
                 self._reopen_due()
                 self._heartbeat()
                 for duty in self._duties:
@@ -184,7 +190,9 @@ class Daemon:
 
     def settle(self) -> None:
         """Finish everything that the engine works on; afterwards nobody uses it until the next frame."""
-        self._finish(len(self._in_flight))
+        self._engine.go()
+        while self._begun:
+            self._finish()
 
     def take_engine(self, pipeline: Pipeline) -> None:
         """Decide with another pipeline from the next frame on; what was begun is finished with the old one."""
@@ -203,60 +211,121 @@ class Daemon:
         """What is read."""
         return tuple(self._streams.values())
 
-    def _begin(self, stream: Stream, frame: Frame, executor: Executor) -> None:
-        """Locate, fit and hand to the engine."""
+    def _await(self) -> list[Camera]:
+        """Wait until something is to be done; return the cameras of which a frame can be taken on, or news."""
+        open_cameras = [c for c, s in self._streams.items() if not s.ended and c.state != CameraState.SHED]
+        wait_ns = TICK_MS * 1_000_000
+        if self._engine.held:
+            wait_ns = min(wait_ns, self._wait_until_ns - self._clock_ns())
+        elif not self._engine.has_room(self._limit, self._behind(0)):
+            open_cameras = []
+        return wait_any(open_cameras, max(0, -(-wait_ns // 1_000_000)), self._engine.fileno())
+
+    @property
+    def _limit(self) -> int:
+        """How many crops go into the engine at once."""
+        return min(self._pipeline.max_batch, self.measures.batch or self._pipeline.max_batch)
+
+    def _behind(self, ready: int) -> float:
+        """Return how many crops wait for the engine beside those in hand: of files there is always one more."""
+        live = any(stream.camera.is_live for stream in self._streams.values() if not stream.ended)
+        return ready if live else float("inf")
+
+    def _make_room(self, ready: int) -> None:
+        """Finish what is done, and wait for the engine where it has enough to do: meanwhile newer frames come."""
+        self._finish_done()
+        while self._begun and not self._engine.held and not self._engine.has_room(self._limit, self._behind(ready)):
+            self._finish()
+
+    def _begin(self, stream: Stream, frame: Frame, ready: Sequence[Camera]) -> None:
+        """Locate, fit and hand to the engine; of the cameras `ready` one frame each comes next."""
         watch = Stopwatch(self._stages, self._clock_ns, frame.captured_ns)
-        watch.lap(Stage.CAPTURE)
+        taken_ns = watch.lap(Stage.CAPTURE)
         strict, measures = self._outgoing.health.is_strict, self.measures
         if stream.camera.is_live:
-            age = (self._clock_ns() - frame.captured_ns) / (stream.max_age_ms * 1e6)
+            age = (taken_ns - frame.captured_ns) / (stream.max_age_ms * 1e6)
             self._queue = age if self._queue is None else min(age, self._queue)
         regions = stream.gate.open_for(frame.image, stream.locator.locate(frame), measures.still_every)
-        watch.lap(Stage.LOCATE)
-        place, first = (stream.tracker, stream.tracker.next_frame()), 0
-        for batch in self._pipeline.prepare([cut(frame.image, region) for region in regions], measures.batch):
-            watch.lap(Stage.PREPARE)
-            own = regions[first : first + len(batch.crops)]
-            first += len(own)
-            rows = self._embed(batch, stream, executor)
-            self._in_flight.append(_InFlight(replace(frame, image=NO_IMAGE), place, own, strict, batch, rows))
-            self._finish(len(self._in_flight) - IN_FLIGHT)
+        ready_ns = watch.lap(Stage.LOCATE)
+        number, tickets = stream.tracker.next_frame(), []
+        for batch in self._pipeline.prepare([cut(frame.image, region) for region in regions], self._limit):
+            ready_ns = watch.lap(Stage.PREPARE)
+            tickets.append(self._engine.put(batch, self._limit, self._behind(len(ready))))
             watch.skip()
+        stream.arrivals.note(frame.captured_ns, taken_ns, ready_ns, len(regions))
+        if tickets:
+            place = stream.tracker, number
+            self._begun.append(_Begun(replace(frame, image=NO_IMAGE), place, regions, strict, tickets))
+            self._let_go(stream, ready)
         if self._outgoing.records:  # a picture takes long to write: what is decided goes out first
-            self._finish(len(self._in_flight))
+            self.settle()
         self._outgoing.frame(frame, strict, measures.still_every)
         stream.camera.release(frame)
 
-    def _embed(self, batch: Batch, stream: Stream, executor: Executor) -> Future[EngineRows]:
-        """Start the engine: in its thread when there is work beside it, else here, which spares two thread switches.
+    def _let_go(self, stream: Stream, ready: Sequence[Camera]) -> None:
+        """Let the engine begin with what is held, unless a wait for crops of other cameras pays.
 
-        A file always has work beside it: its next frame is wanted at once.
+        A lone live camera has nothing to do beside the engine, so that runs in this thread. A file always has work
+        beside it: its next frame is wanted at once.
         """
-        if self._in_flight or not stream.camera.is_live or stream.camera.ready():
-            return executor.submit(self._timed_embed, batch)
-        done: Future[EngineRows] = Future()
-        done.set_result(self._timed_embed(batch))
-        return done
+        if not self._engine.held:
+            return
+        alone = sum(not other.ended for other in self._streams.values()) == 1
+        if alone and stream.camera.is_live and not stream.camera.ready():
+            self._engine.go_here()
+        elif wait_ns := self._window_ns(stream, ready):
+            self._wait_until_ns = self._clock_ns() + wait_ns
+        else:
+            self._engine.go()
 
-    def _timed_embed(self, batch: Batch) -> EngineRows:
+    def _window_ns(self, stream: Stream, ready: Sequence[Camera]) -> int:
+        """Return how long the held crops should wait for another camera's, 0 for files and recordings."""
+        if not stream.camera.is_live or self._outgoing.records:
+            return 0
+        now_ns, coming = self._clock_ns(), list[Coming]()
+        for camera, other in self._streams.items():
+            if other is not stream and camera.is_live and camera.state == CameraState.RUNNING:
+                next_one = other.arrivals.ready() if camera in ready else other.arrivals.next(now_ns)
+                coming += [next_one] if next_one is not None else []
+        oldest_ns = self._begun[0].frame.captured_ns
+        budget_ns = oldest_ns + min(s.max_age_ms for s in self._streams.values()) * 1_000_000 - now_ns
+        return window_ns(self._engine.times, self._engine.held, self._limit, coming, budget_ns)
+
+    def _embed(self, batches: Sequence[Batch]) -> EngineRows:
+        """Run the engine; in its own thread or in this one."""
         watch = Stopwatch(self._stages, self._clock_ns)
-        rows = self._pipeline.embed(batch)
+        rows = self._pipeline.embed(batches)
         watch.lap(Stage.ENGINE)
         return rows
 
-    def _finish(self, count: int) -> None:
-        """Wait for the oldest `count` batches, judge and publish them; a failure of the engine is raised here."""
-        for _ in range(min(count, len(self._in_flight))):
-            done = self._in_flight.popleft()
-            rows, (tracker, number) = done.rows.result(), done.place
-            watch = Stopwatch(self._stages, self._clock_ns)
-            decisions = self._pipeline.judge(done.batch, rows, done.strict)
-            tracks = tracker.follow(number, done.regions, rows, done.frame.opening)
-            watch.lap(Stage.JUDGE)
-            for region, track, decision in zip(done.regions, tracks, decisions, strict=True):
-                agreed = track.agree(decision)
-                self._outgoing.decision(done.frame, (region, track), agreed, done.strict, self._clock_ns())
-            watch.lap(Stage.PUBLISH)
+    def _go_on(self) -> None:
+        """Let go what has waited long enough, and finish what the engine is done with."""
+        if self._clock_ns() >= self._wait_until_ns:
+            self._engine.go()
+        self._engine.reap()  # first: a run that ends from here on wakes us
+        self._finish_done()
+        if self._engine.waits_ns() > PATIENCE_NS and self._begun:
+            self._finish()
+
+    def _finish_done(self) -> None:
+        while self._begun and all(ticket.is_done for ticket in self._begun[0].tickets):
+            self._finish()
+
+    def _finish(self) -> None:
+        """Wait for the oldest frame, judge and publish it; a failure of the engine is raised here."""
+        done = self._begun.popleft()
+        rows = [ticket.rows() for ticket in done.tickets]
+        self._engine.reap()
+        watch = Stopwatch(self._stages, self._clock_ns)
+        judged = zip(done.tickets, rows, strict=True)
+        decisions = [d for ticket, own in judged for d in self._pipeline.judge(ticket.batch, own, done.strict)]
+        tracker, number = done.place
+        tracks = tracker.follow(number, done.regions, np.concatenate(rows), done.frame.opening)
+        watch.lap(Stage.JUDGE)
+        for region, track, decision in zip(done.regions, tracks, decisions, strict=True):
+            agreed = track.agree(decision)
+            self._outgoing.decision(done.frame, (region, track), agreed, done.strict, self._clock_ns())
+        watch.lap(Stage.PUBLISH)
 
     def _read(self, stream: Stream) -> Frame | None:
         camera = stream.camera

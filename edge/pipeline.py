@@ -18,7 +18,7 @@ from edge.engine_row import split_rows
 from edge.errors import BundleError
 from edge.ports import Engine
 from edge.route import Evidence, Limits, route
-from edge.types import Candidate, Crops, Decision, EngineRows, Image
+from edge.types import Candidate, Crops, Decision, Embeddings, EngineRows, Expected, Image, Similarities
 
 __all__ = ["CANDIDATES", "Batch", "Pipeline"]
 
@@ -38,7 +38,8 @@ class Pipeline:
     """Decides with one bundle on one open engine.
 
     `decide` runs all stages. A caller that overlaps them (the daemon) calls `prepare`, `embed` and `judge` itself;
-    `embed` may run in another thread than the other two, one call at a time. `nearest` looks up, by default the CPU.
+    `embed` may run in another thread than the other two, one call at a time. What is decided about a crop does not
+    depend on the crops beside it, as far as the engine's rows do not. `nearest` looks up, by default the CPU.
     """
 
     def __init__(self, bundle: Bundle, engine: Engine, nearest: lookup.Nearest | None = None) -> None:
@@ -53,7 +54,12 @@ class Pipeline:
 
     def decide(self, images: Sequence[Image]) -> list[Decision]:
         """Return one decision per picture (h, w, 3) uint8 BGR, in order, in batches of what the engine takes."""
-        return [d for batch in self.prepare(images) for d in self.judge(batch, self.embed(batch))]
+        return [d for batch in self.prepare(images) for d in self.judge(batch, self.embed([batch]))]
+
+    @property
+    def max_batch(self) -> int:
+        """How many crops `embed` takes at once at most."""
+        return self._max_batch
 
     def prepare(self, images: Sequence[Image], at_most: int = 0) -> Iterator[Batch]:
         """Yield batches of fitted copies, of `at_most` crops where it is not 0.
@@ -69,9 +75,13 @@ class Pipeline:
             sides = tuple(min(image.shape[:2]) for image in some)
             yield Batch(crops, sides, tuple(preprocess.sharpness(crops)))
 
-    def embed(self, batch: Batch) -> EngineRows:
-        """Run the engine: (N, D + 1) unit rows, of which `judge` makes embeddings and expected similarities."""
-        return self._engine.embed(batch.crops)
+    def embed(self, batches: Sequence[Batch]) -> EngineRows:
+        """Run the engine once on batches of `max_batch` crops together at most, one or more.
+
+        Returns (N, D + 1) unit rows, of which `judge` makes embeddings and expected similarities.
+        """
+        crops = batches[0].crops if len(batches) == 1 else np.concatenate([batch.crops for batch in batches])
+        return self._engine.embed(crops)
 
     def judge(self, batch: Batch, rows: EngineRows, strict: bool = False) -> list[Decision]:
         """Return decisions for a batch and its (N, D + 1) rows; `strict`: at the cut points of the stricter promise."""
@@ -83,7 +93,7 @@ class Pipeline:
         similarity = alike[:, 0]
         margin = similarity - (alike[:, 1] if alike.shape[1] > 1 else np.float32(-1))
         p_correct = confidence.p_correct(rules.confidence, best[:, 0], similarity, margin).tolist()
-        strange = self._strangeness(scores, embeddings, expected).tolist()
+        strange = self._strange(scores, embeddings, expected)
         within = (scores >= alike[:, :1] - np.float32(rules.cuts.set_gap)).sum(axis=1).tolist()
         size = np.abs(embeddings).sum(axis=1).tolist()
         decisions = []
@@ -98,6 +108,13 @@ class Pipeline:
             )
             decisions.append(self._decision(evidence, classes, values, strict))
         return decisions
+
+    def _strange(self, scores: Similarities, embeddings: Embeddings, expected: Expected) -> list[float]:
+        """Return the detector's score of each row, asked row by row: a matrix product may sum in another order for many
+        rows than for one.
+        """
+        rows = [slice(row, row + 1) for row in range(len(scores))]
+        return [float(self._strangeness(scores[row], embeddings[row], expected[row])[0]) for row in rows]
 
     def _decision(self, evidence: Evidence, best: list[int], alike: list[float], strict: bool) -> Decision:
         """Return the decision for candidates `best`, classes by falling similarity `alike`."""

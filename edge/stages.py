@@ -92,11 +92,12 @@ class Stopwatch:
         self._clock_ns = clock_ns
         self._since_ns = clock_ns() if since_ns is None else since_ns
 
-    def lap(self, stage: Stage) -> None:
-        """Note what has gone by as time of `stage`."""
+    def lap(self, stage: Stage) -> int:
+        """Note what has gone by as time of `stage`; return what the clock says."""
         now_ns = self._clock_ns()
         self._stages.note(stage, now_ns - self._since_ns)
         self._since_ns = now_ns
+        return now_ns
 
     def skip(self) -> None:
         """Let what has gone by count for nothing here."""

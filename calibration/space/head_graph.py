@@ -32,6 +32,7 @@ __all__ = ["MIN_COSINE", "append_head", "check_head_graph", "cut_head"]
 FEATURES, ROWS = "features", "rows"
 MIN_COSINE = 0.9999
 _PREFIX = "shelfedge_head/"  # no backbone names its tensors so; many have a `head/`
+_ATTRIBUTES: dict[str, dict[str, int | list[int]]] = {"Concat": {"axis": 1}, "ReduceL2": {"axes": [1], "keepdims": 1}}
 
 
 def append_head(build_graph: Path, head: Head, expectation: Expectation, out: Path) -> None:
@@ -66,11 +67,9 @@ def append_head(build_graph: Path, head: Head, expectation: Expectation, out: Pa
         ("Concat", (_PREFIX + "embedding", _PREFIX + "expected"), "together"),
         *_unit("together", "row"),
     )
-    graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), _PREFIX + "axes"))
     for kind, inputs, name in steps:
         node = helper.make_node(kind, inputs, [_PREFIX + name], name=_PREFIX + name)
-        if kind == "Concat":
-            node.attribute.append(helper.make_attribute("axis", 1))
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in _ATTRIBUTES.get(kind, {}).items())
         graph.node.append(node)
     graph.node.append(helper.make_node("Identity", [_PREFIX + "row"], [ROWS], name=_PREFIX + "out"))
     batch = graph.output[0].type.tensor_type.shape.dim[0].dim_param or "N"
@@ -80,12 +79,14 @@ def append_head(build_graph: Path, head: Head, expectation: Expectation, out: Pa
 
 
 def _unit(source: str, out: str) -> tuple[tuple[str, tuple[str, ...], str], ...]:
-    """Return the steps that bring the rows of `source` to unit length."""
-    squares, square, norm, length = (f"{out}/{name}" for name in ("squares", "square", "norm", "length"))
+    """Return the steps that bring the rows of `source` to unit length.
+
+    Not by ReduceSum: ONNX Runtime sums a row in another order where it lies otherwise in memory, so the last bits would
+    depend on the crops before it in the batch.
+    """
+    norm, length = f"{out}/norm", f"{out}/length"
     return (
-        ("Mul", (_PREFIX + source, _PREFIX + source), squares),
-        ("ReduceSum", (_PREFIX + squares, _PREFIX + "axes"), square),
-        ("Sqrt", (_PREFIX + square,), norm),
+        ("ReduceL2", (_PREFIX + source,), norm),
         ("Max", (_PREFIX + norm, _PREFIX + "tiny"), length),
         ("Div", (_PREFIX + source, _PREFIX + length), out),
     )

@@ -5,8 +5,8 @@ readable when a frame is due. A latency counts from that moment to the end of th
 for an earlier frame counts too. The engine is timed within the same run. A subscriber is connected and is not read from
 until the end, so that sending costs what it costs, and reading costs nothing.
 
-What is timed is what goes in and out of the ports, whatever the loop does between them; the one thing taken for granted
-is that a frame's crops go to the engine in as few batches as it takes, in the order of the frames.
+What is timed is what goes in and out of the ports, whatever the loop does between them; the one thing taken for
+granted is that crops go to the engine in the order of the frames. A run that frames share counts for each of them.
 """
 
 from __future__ import annotations
@@ -122,12 +122,10 @@ def run_paced(parts: Parts, images: Sequence[Image], pace: Pace, health: Health 
                 Daemon([stream], pipeline, outgoing, time.monotonic_ns).run(threading.Event())
     if not publisher.sent:
         raise InputError(f"no decision on {pace.frames} frames; expected a source that shows products to the locator")
-    return Paced(_frame_times(publisher.sent, engine.calls, min(engine.max_batch, parts.bundle.info.max_batch)))
+    return Paced(_frame_times(publisher.sent, engine.calls))
 
 
-def _frame_times(
-    sent: Sequence[tuple[bytes, int]], calls: Sequence[tuple[int, float]], batch: int
-) -> tuple[FrameTime, ...]:
+def _frame_times(sent: Sequence[tuple[bytes, int]], calls: Sequence[tuple[int, float]]) -> tuple[FrameTime, ...]:
     """Put together what was sent and what the engine did: (payload, moment in ns), and (crops, ms) of each call."""
     decisions: dict[int, int] = {}
     times: dict[int, tuple[int, int]] = {}
@@ -136,13 +134,14 @@ def _frame_times(
         if isinstance(message, messages.DecisionMessage):
             decisions[message.frame] = decisions.get(message.frame, 0) + 1
             times[message.frame] = (message.captured_monotonic_ns, sent_ns)
-    found, call = [], 0
+    if sum(crops for crops, _ in calls) != sum(decisions.values()):
+        raise RuntimeFault("the engine saw another number of crops than there are decisions; a bug")
+    call_of = [call for call, (crops, _) in enumerate(calls) for _ in range(crops)]
+    found, crop = [], 0
     for number, count in decisions.items():
-        own = calls[call : call + -(-count // batch)]
-        if sum(crops for crops, _ in own) != count:
-            raise RuntimeFault(f"frame {number} has {count} decisions and another number of crops; a bug")
-        call += len(own)
-        found.append(FrameTime(number, *times[number], sum(ms for _, ms in own)))
+        own = sorted(set(call_of[crop : crop + count]))
+        crop += count
+        found.append(FrameTime(number, *times[number], sum(calls[call][1] for call in own)))
     return tuple(found)
 
 

@@ -4,7 +4,7 @@
 process (`edge.capture.child`) passes through it and must stay small.
 
     failure, address, backoff   reasons, source strings, when to try again: pure
-    drops, frozen               which frame gives way and why, pictures that come again: pure
+    drops, pace, frozen         which frame gives way and why, which is wanted, pictures that come again: pure
     ring, channel               the two ways between parent and child: frames, and everything else
     opening, child              the child's side: sources behind OpenCV
     stills                      single pictures

@@ -47,6 +47,9 @@ class Camera(FrameSource):
         `read` does the same when it returns None.
         """
 
+    def hunger(self) -> None:
+        """Hear that the reader sleeps for want of a frame, of this camera or another; harmless when repeated."""
+
     def shed(self) -> None:
         """Close the source until `reopen`; harmless for one that does not know how."""
 

@@ -1,10 +1,11 @@
 """The capture process of one camera: `python -m edge.capture.child DESCRIPTOR PARENT_PID`, started by `spawn`.
 
-It opens the source, decodes every frame into the ring and tells the parent what happens. It lives no longer than its
+It opens the source, decodes frames into the ring and tells the parent what happens. It lives no longer than its
 parent: the kernel kills it when the parent dies (PR_SET_PDEATHSIG), and the end of the channel ends it too. What to
 open comes over the channel, never on the command line, where every user of the machine could read a password.
 
-When the ring is full, `when_full` says who gives way (`edge.capture.drops`). A picture that a live camera gives again
+What the reader does not want is grabbed, so that the source goes on, and not decoded (`edge.capture.pace`). When the
+ring is full, `when_full` says who gives way (`edge.capture.drops`). A picture that a live camera gives again
 goes no further, and a camera that gives nothing else has failed (`edge.capture.frozen`). When a picture does
 not fit into the ring, a larger ring is announced: the parent reads the old one to its end first. Imports numpy and cv2
 and nothing else that is large.
@@ -30,6 +31,7 @@ from edge.capture.drops import DropPolicy, DropReason
 from edge.capture.failure import CaptureReason, SourceFailure
 from edge.capture.frozen import Pictures
 from edge.capture.opening import Source, open_source
+from edge.capture.pace import LEAST_RATE_NS
 from edge.capture.ring import Ring, Stamp
 from edge.errors import ShelfedgeError
 from edge.types import Image
@@ -118,7 +120,9 @@ class _Feed:
                 self._refuse_stall(began_ns)
             if not grabbed:
                 return frames
-            stamp = Stamp(time.monotonic_ns(), time.time_ns())
+            now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+            taken_ns = source.taken_ns(now_ns)
+            stamp = Stamp(taken_ns, wall_ns - (now_ns - taken_ns))
             if self._deliver(source, stamp):
                 frames += 1
             elif self._address.is_live or self._skips_told < _MAX_SKIPS_TOLD:
@@ -127,7 +131,7 @@ class _Feed:
             index += 1
 
     def _deliver(self, source: Source, stamp: Stamp) -> bool:
-        """Decode the grabbed frame into a slot; False when it is damaged. A frame without a slot is counted."""
+        """Decode the grabbed frame into a slot; False when it is damaged. One without a slot or unwanted is counted."""
         image: Image | None = None
         if self._ring is None:  # the first frame tells how large a slot must be
             image = source.retrieve(None)
@@ -135,6 +139,11 @@ class _Feed:
                 return False
             self._announce(image)
         assert self._ring is not None
+        if image is None and self._policy is not DropPolicy.WAIT:
+            unwanted = self._ring.unwanted(stamp.captured_ns, LEAST_RATE_NS)
+            if unwanted is not None:
+                self._ring.skip(unwanted, _LOCK_WAIT_MS)
+                return True
         slot = self._claim(self._ring)
         if slot is None:
             self._ring.skip(DropReason.NO_SLOT, _LOCK_WAIT_MS)

@@ -23,10 +23,18 @@ class DropReason(str, Enum):
     REPEATED = "repeated"  # the same picture as one before it: a live camera's noise never repeats
     TOO_OLD = "too_old"  # older than max_age_ms when its turn came
     THINNED = "thinned"  # a degraded device takes one frame in so many
+    UNASKED = "unasked"  # not even decoded: it would have given way to a newer one before its turn
     UNREAD = "unread"  # it lay in the ring when the camera was opened again or left
 
 
-RING_REASONS = (DropReason.NEWER_FRAME, DropReason.NO_SLOT, DropReason.REPEATED)  # counted by the writer, in this order
+# Counted in the ring, in this order; thinned frames that lay there already are counted by the reader.
+RING_REASONS = (
+    DropReason.NEWER_FRAME,
+    DropReason.NO_SLOT,
+    DropReason.REPEATED,
+    DropReason.THINNED,
+    DropReason.UNASKED,
+)
 
 
 def policy_of(when_full: str, is_live: bool) -> DropPolicy:

@@ -7,11 +7,12 @@ than too little: all before the last `@` of an address and all after its first `
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import Enum
 
 from edge.errors import CaptureError
 
-__all__ = ["ADVICE", "CaptureFailure", "CaptureReason", "SourceFailure", "redact"]
+__all__ = ["ADVICE", "CaptureFailure", "CaptureReason", "Outcome", "SourceFailure", "redact"]
 
 
 class CaptureReason(str, Enum):
@@ -68,3 +69,19 @@ def redact(text: str) -> str:
     hidden = _CREDENTIALS.sub("://***@", text)
     hidden = _QUERY.sub(r"\1?***", hidden)
     return _PROPERTY.sub(r"\1=***", hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an opening ended. Not an exception: one that is kept would keep all that its traceback holds, frames
+    included.
+    """
+
+    reason: CaptureReason | None  # None: the end of a file
+    detail: str
+
+    def told(self, camera_id: str) -> CaptureFailure | EOFError:
+        """Return it as what `read` raises."""
+        if self.reason is None:
+            return EOFError(f"camera {camera_id}: {self.detail}")
+        return CaptureFailure(camera_id, self.reason, self.detail)

@@ -31,8 +31,9 @@ from edge.capture.stills import SUFFIXES, read_still
 from edge.errors import InputError
 from edge.types import Image
 
-__all__ = ["Source", "open_source"]
+__all__ = ["MOST_AGE_NS", "Source", "open_source"]
 
+MOST_AGE_NS = 10_000_000_000  # that a driver's stamp is believed
 _MIN_RATE, _MAX_RATE = 0.1, 1000.0  # frames per second that a container may state and be believed
 _MAX_PROMISE = 1 << 31  # a container that promises more frames than this promises nothing (raw streams do)
 # What FFmpeg reads of a stream to get to know it is a second old when it is done: it is thrown away, and the first
@@ -67,6 +68,10 @@ class Source(ABC):
         The answer is `into` itself where the size fits, another array otherwise.
         """
 
+    def taken_ns(self, now_ns: int) -> int:
+        """Return when the grabbed frame was taken, by CLOCK_MONOTONIC: now, where the source does not tell."""
+        return now_ns
+
     def interval_ms(self) -> float:
         """Return the time between two frames as the file states it; 0 where it states none."""
         return 0.0
@@ -98,7 +103,7 @@ def open_source(address: Address, open_timeout_ms: int, read_timeout_ms: int, co
         raise _why(address, complaints.lines(), late)
     if address.kind is SourceKind.URL and _gives_packets(capture):
         return _MotionJpeg(capture, address, complaints)
-    return _Video(capture, address, complaints)
+    return (_Device if address.kind is SourceKind.DEVICE else _Video)(capture, address, complaints)
 
 
 class _Video(Source):
@@ -138,6 +143,19 @@ class _Video(Source):
 
     def close(self) -> None:
         self._capture.release()
+
+
+class _Device(_Video):
+    """A camera of this machine: its driver stamps a picture when it takes it, and may keep it for long before we come.
+
+    Drivers stamp with CLOCK_MONOTONIC (V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC), which OpenCV gives as CAP_PROP_POS_MSEC. Old
+    ones stamp with the clock of the day or with nothing: a moment that is not in the last MOST_AGE_NS is no such stamp.
+    """
+
+    def taken_ns(self, now_ns: int) -> int:
+        stated_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+        age_ns = now_ns - stated_ms * 1_000_000
+        return now_ns - round(age_ns) if 0 <= age_ns <= MOST_AGE_NS else now_ns
 
 
 class _MotionJpeg(_Video):

@@ -19,13 +19,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from edge.capture.address import parse_source
 from edge.capture.camera import Camera, CameraState, nothing
 from edge.capture.channel import Gone, Message
 from edge.capture.drops import RING_REASONS, DropPolicy, DropReason, policy_of
-from edge.capture.failure import CaptureFailure, CaptureReason
+from edge.capture.failure import CaptureReason, Outcome
+from edge.capture.pace import Pace
 from edge.capture.ring import Busy, Ring, Taken
 from edge.capture.spawn import COMMAND, CaptureProcess
 from edge.config import CameraConfig
@@ -44,19 +44,6 @@ _TOLD = (
 )  # nothing comes before reopen()
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """How it ended. Not an exception: one that is kept would keep all that its traceback holds, frames included."""
-
-    reason: CaptureReason | None  # None: the end of a file
-    detail: str
-
-    def told(self, camera_id: str) -> CaptureFailure | EOFError:
-        if self.reason is None:
-            return EOFError(f"camera {camera_id}: {self.detail}")
-        return CaptureFailure(camera_id, self.reason, self.detail)
-
-
 class ProcessCamera(Camera):
     """One camera, file or folder, read by a child process. Entering it starts the process and does not wait."""
 
@@ -69,7 +56,7 @@ class ProcessCamera(Camera):
         self._rings: list[Ring] = []  # the one being read first, then its larger successors
         self._lent: dict[int, tuple[Ring, int]] = {}
         self._returned: list[tuple[Ring, int]] = []  # given back while the lock was not to be had
-        self._outcome: _Outcome | None = None
+        self._outcome: Outcome | None = None
         self._entered = False
         self._gone = True  # the process ended or was killed; its channel stays open until that is told
         self._next_number = 0
@@ -79,6 +66,7 @@ class ProcessCamera(Camera):
         self._count_drops()
         self._progress_ns = 0
         self._seen_number = 0
+        self._pace = Pace()
 
     @property
     def pid(self) -> int | None:
@@ -132,6 +120,12 @@ class ProcessCamera(Camera):
         self._policy = policy_of(config.when_full, self.is_live)
         self._config = config
 
+    def hunger(self) -> None:
+        """Have the next frame decoded, whatever was wanted."""
+        self._pace.hunger()
+        for ring in self._rings[-1:]:
+            ring.hunger()
+
     def fileno(self) -> int:
         """Return the channel's descriptor; -1 outside `with` and once the outcome was told. `reopen` changes it."""
         return self._process.channel.fileno() if self._process else -1
@@ -164,7 +158,7 @@ class ProcessCamera(Camera):
         self.state = CameraState.OPENING
         self._outcome = None
         self._progress_ns = time.monotonic_ns()
-        self._seen_number = self._next_number
+        self._seen_number, self._pace = self._next_number, Pace()
         config = self._config
         try:
             self._process = CaptureProcess(self._command, config.read_timeout_ms)
@@ -204,6 +198,7 @@ class ProcessCamera(Camera):
                 frame, pause_ns = None, min(pause_ns, 1_000_000)  # no wake-up was armed: look again soon
             if frame is not None or time.monotonic_ns() >= give_up_ns:
                 return frame
+            self.hunger()
             self._sleep(pause_ns)
 
     def _look(self) -> Frame | None:
@@ -212,7 +207,8 @@ class ProcessCamera(Camera):
         self._hear()
         try:
             while self.state not in _TOLD and self._unread():
-                taken = self._rings[0].take(_LOCK_WAIT_MS)
+                newest = self._policy is DropPolicy.DROP_OLDEST and self._pace.is_behind
+                taken = self._rings[0].take(_LOCK_WAIT_MS, newest)
                 if taken is not None and not self._pass_over(taken, time.monotonic_ns()):
                     return self._lend(taken)
         except Busy:
@@ -262,6 +258,8 @@ class ProcessCamera(Camera):
         self.delivered += 1
         self.last_taken_ns = self._progress_ns = time.monotonic_ns()
         stamp = taken.stamp
+        wanted_ns = self._pace.take(taken.number, stamp.captured_ns, self.every, self.last_taken_ns)
+        self._rings[-1].want(self.every, wanted_ns if self._policy is DropPolicy.DROP_OLDEST else 0)
         times = stamp.captured_ns, stamp.captured_wall_ns
         return Frame(self.camera_id, taken.number, taken.image, *times, self.reopened)
 
@@ -307,11 +305,11 @@ class ProcessCamera(Camera):
             self.warnings += 1
             self.recent_warnings = (*self.recent_warnings, str(message.fields["text"]))[-_KEPT_WARNINGS:]
         elif message.kind == "failed":
-            self._outcome = _Outcome(CaptureReason(message.fields["reason"]), str(message.fields["text"]))
+            self._outcome = Outcome(CaptureReason(message.fields["reason"]), str(message.fields["text"]))
         elif message.kind == "ended" and self.is_live:
-            self._outcome = _Outcome(CaptureReason.ENDED, "the source ended the stream")
+            self._outcome = Outcome(CaptureReason.ENDED, "the source ended the stream")
         elif message.kind == "ended":
-            self._outcome = _Outcome(None, "all frames were read")
+            self._outcome = Outcome(None, "all frames were read")
         if message.kind != "nudge" and not (self.is_live and message.kind == "warning"):  # damage is no progress
             self._progress_ns = time.monotonic_ns()
 
@@ -319,7 +317,7 @@ class ProcessCamera(Camera):
         """The process is gone: keep what it said last, or say how it died."""
         self._gone = True
         if self._outcome is None:
-            self._outcome = _Outcome(CaptureReason.PROCESS_DIED, epitaph)
+            self._outcome = Outcome(CaptureReason.PROCESS_DIED, epitaph)
 
     def _judge_time(self) -> None:
         """Kill a process that is overdue. Called when there is nothing to hand out."""
@@ -341,7 +339,7 @@ class ProcessCamera(Camera):
         if self._process is not None:
             self._process.kill()
         self._gone = True
-        self._outcome = _Outcome(reason, f"{what}; the capture process was killed")
+        self._outcome = Outcome(reason, f"{what}; the capture process was killed")
 
     def _sleep(self, longest_ns: int) -> None:
         deadline_ns = self.deadline_ns()

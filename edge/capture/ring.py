@@ -16,6 +16,8 @@ Numbers: the writer numbers every frame that the source gave, also those that we
 the reader sees is exactly what `drops` counts, by reason. `reader_waits` and `writer_waits` say who must be woken: they
 are set under the lock by the side that found nothing, and the other side then sends one nudge. No polling, no lost
 wake-up.
+
+The reader says what it wants: one frame in `every`, none before `wanted_ns`, all while it is `hungry`.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ _HEADER = np.dtype(
         ("next_number", "<i8"),
         ("reader_waits", "<i8"),
         ("writer_waits", "<i8"),
+        ("every", "<i8"),
+        ("wanted_ns", "<i8"),
+        ("hungry", "<i8"),
         ("drops", "<i8", (len(RING_REASONS),)),
         ("pictures", "<i8", (RECENT,)),  # checksums of the last pictures, -1 where there are fewer
     ]
@@ -105,13 +110,14 @@ class Ring:
         self._numbers = self._slots["number"]
         pixels = np.frombuffer(memory, np.uint8, slots * slot_bytes, offset=_pixels_offset(slots))
         self._pixels = pixels.reshape(slots, slot_bytes)
+        self._published_ns = 0
         self._lent = self._pixels.view()
         self._lent.flags.writeable = False
 
     @classmethod
     def create(cls, slots: int, slot_bytes: int, first_number: int = 0) -> Ring:
         """Make the memory: `slots` frames of at most `slot_bytes` bytes; the first frame gets `first_number`."""
-        header = np.array([(slots, slot_bytes, first_number, 0, 0, 0, -1)], _HEADER)
+        header = np.array([(slots, slot_bytes, first_number, 0, 0, 1, 0, 1, 0, -1)], _HEADER)
         descriptor = os.memfd_create("shelfedge-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             # Allocated now, so that a machine without memory fails here with an error and not later with SIGBUS.
@@ -191,6 +197,7 @@ class Ring:
             number = int(self._header["next_number"])
             self._slots[slot] = (_FREE, number, height, width, stamp.captured_ns, stamp.captured_wall_ns)
             self._states[slot] = _READY
+            self._published_ns = stamp.captured_ns
             self._header["next_number"] = number + 1
             waits = bool(self._header["reader_waits"])
             self._header["reader_waits"] = 0
@@ -207,6 +214,17 @@ class Ring:
         kept = list(pictures)
         self._header["pictures"] = kept + [-1] * (RECENT - len(kept))
 
+    def unwanted(self, captured_ns: int, least_rate_ns: int) -> DropReason | None:
+        """Return why the reader does not want the frame that comes next, None where it does.
+
+        One that is as late as `least_rate_ns` after the last published one is wanted whatever it says.
+        """
+        header = self._header
+        if int(header["next_number"]) % max(1, int(header["every"])):
+            return DropReason.THINNED
+        early = captured_ns < int(header["wanted_ns"]) and captured_ns - self._published_ns < least_rate_ns
+        return DropReason.UNASKED if early and not header["hungry"] else None
+
     def pixels(self, slot: int, height: int, width: int) -> Image:
         """Return the writable (height, width, 3) view at the start of `slot`."""
         return self._shaped(self._pixels, slot, height, width)
@@ -220,13 +238,26 @@ class Ring:
             self._header["reader_waits"] = int(oldest is None)
             return oldest is not None
 
-    def take(self, wait_ms: int) -> Taken | None:
+    def want(self, every: int, wanted_ns: int) -> None:
+        """Ask for one frame in `every`, and for none that is captured before `wanted_ns`; nobody is hungry any more."""
+        self._header["every"], self._header["wanted_ns"], self._header["hungry"] = every, wanted_ns, 0
+
+    def hunger(self) -> None:
+        """Ask for any frame until the next `want`."""
+        self._header["hungry"] = 1
+
+    def take(self, wait_ms: int, newest: bool = False) -> Taken | None:
         """Borrow the oldest ready frame; None when there is none, and then a nudge is asked for as in `ready`.
 
-        Raises ValueError when the writer wrote a size that its slot cannot hold.
+        With `newest` all others give way to the newest one and are counted. Raises ValueError when the writer wrote a
+        size that its slot cannot hold.
         """
         with self._locked(wait_ms):
             slot = self._oldest_ready()
+            while newest and slot is not None and np.count_nonzero(self._states == _READY) > 1:
+                self._states[slot] = _FREE
+                self._count(DropReason.NEWER_FRAME)
+                slot = self._oldest_ready()
             self._header["reader_waits"] = int(slot is None)
             if slot is None:
                 return None

@@ -14,9 +14,10 @@ __all__ = ["wait_any"]
 _Camera = TypeVar("_Camera", bound=Camera)
 
 
-def wait_any(cameras: Sequence[_Camera], timeout_ms: int) -> list[_Camera]:
+def wait_any(cameras: Sequence[_Camera], timeout_ms: int, other: int = -1) -> list[_Camera]:
     """Return all cameras whose `read(0)` has something to say, at the latest after `timeout_ms`; may be empty.
 
+    It returns too when the descriptor `other` is readable.
     The camera that was read longest ago comes first: a reader that takes one frame of each, or only the first few, is
     fair to all. A camera that ended or failed is returned once, so that its error is read, and again after `reopen`.
     """
@@ -26,13 +27,19 @@ def wait_any(cameras: Sequence[_Camera], timeout_ms: int) -> list[_Camera]:
         now_ns = time.monotonic_ns()
         if ready or now_ns >= give_up_ns:
             return sorted(ready, key=lambda camera: camera.last_taken_ns)
+        for camera in cameras:
+            camera.hunger()
         deadlines = [deadline for camera in cameras if (deadline := camera.deadline_ns()) is not None]
-        _sleep(cameras, min([give_up_ns, *deadlines]) - now_ns)
+        if other in _sleep(cameras, other, min([give_up_ns, *deadlines]) - now_ns):
+            give_up_ns = 0  # one more look at the cameras
 
 
-def _sleep(cameras: Sequence[Camera], longest_ns: int) -> None:
+def _sleep(cameras: Sequence[Camera], other: int, longest_ns: int) -> list[int]:
+    """Return the descriptors that woke us."""
     poller = select.poll()
+    if other >= 0:
+        poller.register(other, select.POLLIN)
     for camera in cameras:
         if camera.fileno() >= 0:
             poller.register(camera.fileno(), select.POLLIN)
-    poller.poll(max(0, -(-longest_ns // 1_000_000)))
+    return [descriptor for descriptor, _ in poller.poll(max(0, -(-longest_ns // 1_000_000)))]

@@ -27,7 +27,7 @@ from edge.stages import BOUNDS_MS
 __all__ = ["MAX_CAMERA_SERIES", "MAX_SERIES", "HealthCollector"]
 
 MAX_SERIES = 109
-MAX_CAMERA_SERIES = 19  # 4, 6 reasons to drop a frame, 9 to fail
+MAX_CAMERA_SERIES = 20  # 4, 7 reasons to drop a frame, 9 to fail
 MIB = 1 << 20
 MEMORY_NS = 5_000_000_000  # between two looks at the processes' memory, which takes the kernel milliseconds
 
@@ -171,7 +171,8 @@ class HealthCollector(Collector):
         for camera in tuple(self._cameras):
             frames.add_metric([camera.camera_id], camera.delivered)
             for reason, count in camera.drops.items():
-                drops.add_metric([camera.camera_id, reason], count)
+                if count:
+                    drops.add_metric([camera.camera_id, reason], count)
             for reason, count in camera.failures.items():
                 failures.add_metric([camera.camera_id, reason], count)
             reopened.add_metric([camera.camera_id], camera.reopened)

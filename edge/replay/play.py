@@ -12,6 +12,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from edge.degrade.still import StillGate
 from edge.errors import InputError
 from edge.pipeline import Pipeline
@@ -86,12 +88,11 @@ def _replay(folder: Path, pipeline: Pipeline, eyes: Mapping[str, Eyes]) -> Itera
             raise InputError(f"{folder}: {found}; the recording is damaged")
         locator, tracker, gate = eyes[frame.camera_id]
         regions = gate.open_for(frame.image, locator.locate(frame), line.still_every)
-        number, first = tracker.next_frame(), 0
-        for batch in pipeline.prepare([cut(frame.image, region) for region in regions]):
-            own = regions[first : first + len(batch.crops)]
-            first += len(own)
-            rows = pipeline.embed(batch)
-            tracks = tracker.follow(number, own, rows, frame.opening)
-            decisions = pipeline.judge(batch, rows, line.strict)
-            for region, track, decision in zip(own, tracks, decisions, strict=True):
-                yield frame.camera_id, frame.number, region, track.agree(decision)
+        number, looks = tracker.next_frame(), [cut(frame.image, region) for region in regions]
+        batches = [(batch, pipeline.embed([batch])) for batch in pipeline.prepare(looks)]
+        if not batches:
+            continue
+        tracks = tracker.follow(number, regions, np.concatenate([rows for _, rows in batches]), frame.opening)
+        decisions = [d for batch, rows in batches for d in pipeline.judge(batch, rows, line.strict)]
+        for region, track, decision in zip(regions, tracks, decisions, strict=True):
+            yield frame.camera_id, frame.number, region, track.agree(decision)

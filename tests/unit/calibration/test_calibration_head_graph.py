@@ -45,6 +45,20 @@ def test_graph_with_head_gives_the_heads_embeddings(
     assert [o.name for o in onnx.load(tmp_path / "engine.onnx").graph.output] == ["rows"]
 
 
+def test_a_row_does_not_depend_on_the_crops_beside_it(
+    made: tuple[Path, np.ndarray, np.ndarray, Head], tmp_path: Path
+) -> None:
+    graph, _, _, head = made
+    append_head(graph, head, EXPECTATION, tmp_path / "engine.onnx")
+    side = read_build(graph.parent).info.input
+    crops = np.stack([fit(picture(n, 100 + s), side) for n in range(8) for s in range(8)])
+    with open_engine("onnxruntime", tmp_path / "engine.onnx", EngineSpec()) as engine:
+        alone = np.concatenate([engine.embed(crops[n : n + 1]) for n in range(64)])
+        for size in range(2, 9):
+            shared = np.concatenate([engine.embed(crops[n : n + size]) for n in range(0, 64, size)])
+            np.testing.assert_array_equal(shared, alone)
+
+
 def test_a_graph_with_another_head_is_refused(made: tuple[Path, np.ndarray, np.ndarray, Head], tmp_path: Path) -> None:
     graph, crops, features, head = made
     append_head(graph, head, EXPECTATION, tmp_path / "engine.onnx")

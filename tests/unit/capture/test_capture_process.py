@@ -337,7 +337,7 @@ def test_a_frame_that_grew_too_old_is_not_handed_out(started: Start) -> None:
     camera = started("synthetic: 64x48", (sys.executable, "-c", _AGED), max_age_ms=300_000)
     frame = read_frame(camera)
     assert frame.number == 2
-    assert camera.drops == {"newer_frame": 0, "no_slot": 0, "repeated": 0, "too_old": 2, "thinned": 0, "unread": 0}
+    assert {reason: count for reason, count in camera.drops.items() if count} == {"too_old": 2}
     assert read_frame(camera).number == 3
     assert (camera.delivered, camera.dropped, camera.state) == (2, 2, "running")
     until(lambda: sum(state != 0 for state in camera._rings[0]._states) == 2)  # the two old ones were given back

@@ -13,9 +13,11 @@ import samples
 
 from edge.bundle import Bundle
 from edge.engines import EngineSpec, open_engine
-from edge.pipeline import Pipeline
+from edge.ood import METHODS
+from edge.parameters import OodModel
+from edge.pipeline import Batch, Pipeline
 from edge.ports import Engine
-from edge.types import Reason, Route
+from edge.types import Decision, Reason, Route
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def test_a_degraded_device_accepts_a_part_of_what_it_accepts_otherwise(bundle: B
         [
             d.route is Route.ACCEPT
             for batch in pipeline.prepare(images)
-            for d in pipeline.judge(batch, pipeline.embed(batch), s)
+            for d in pipeline.judge(batch, pipeline.embed([batch]), s)
         ]
         for s in (False, True)
     ]
@@ -123,10 +125,37 @@ def test_an_embedding_without_a_direction_goes_to_a_person_and_leaves_its_batch_
 ) -> None:
     pipeline = Pipeline(bundle, engine)
     (batch,) = pipeline.prepare([samples.product(n) for n in range(3)])
-    embeddings = pipeline.embed(batch)
+    embeddings = pipeline.embed([batch])
     before = pipeline.judge(batch, embeddings)
     embeddings[1] = bad
     after = pipeline.judge(batch, embeddings)
     assert (after[1].route, after[1].reasons) == (Route.REVIEW, (Reason.NOT_FINITE,))
     assert (after[1].sku, after[1].candidates, after[1].verify_set) == (None, (), ())
     assert [after[0], after[2]] == [before[0], before[2]]
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_what_is_decided_about_a_crop_does_not_depend_on_the_crops_beside_it(
+    bundle: Bundle, engine: Engine, method: str
+) -> None:
+    rng = np.random.default_rng(7)
+    dimension, classes = bundle.info.dimension, len(bundle.classes)
+    shapes = {0: (), 1: (dimension,), 2: (dimension, dimension)}
+    arrays = {name: rng.random(shapes[rank]).astype(np.float32) for name, rank in METHODS[method].arrays.items()}
+    rules = replace(bundle.rules, ood=OodModel(method, 0.5, 0.05, arrays))
+    pipeline = Pipeline(replace(bundle, rules=rules), engine)
+    rows = rng.standard_normal((24 * classes, dimension + 1)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def judged(size: int) -> list[Decision]:
+        found = []
+        for first in range(0, len(rows), size):
+            own = rows[first : first + size]
+            batch = Batch(np.empty((len(own), 0, 0, 3), np.uint8), (99,) * len(own), (99.0,) * len(own))
+            found += pipeline.judge(batch, own)
+        return found
+
+    alone = judged(1)
+    assert len({decision.ood_score for decision in alone}) > len(rows) // 2
+    for size in (2, 3, 4, 8):
+        assert judged(size) == alone

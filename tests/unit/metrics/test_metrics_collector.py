@@ -50,10 +50,11 @@ def test_the_page_says_what_health_counted() -> None:
 
 def test_drops_and_failures_are_told_by_reason() -> None:
     camera = MemorySource("basket", [])
-    camera.drops = {"newer_frame": 5, "too_old": 2}
+    camera.drops = {"newer_frame": 5, "too_old": 2, "unasked": 0}
     camera.failures = {"frozen": 1}
     text = page(Health(0), [camera])
     assert 'edge_frames_dropped_total{camera="basket",reason="newer_frame"} 5.0' in text
+    assert 'reason="unasked"' not in text, "a series from its first event on"
     assert 'edge_frames_dropped_total{camera="basket",reason="too_old"} 2.0' in text
     assert 'edge_camera_failures_total{camera="basket",reason="frozen"} 1.0' in text
 
