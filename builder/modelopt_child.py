@@ -8,9 +8,10 @@ import json
 import sys
 
 import numpy as np
-from modelopt.onnx.quantization import quantize  # type: ignore[import-not-found]  # not installed here
 
 if __name__ == "__main__":
+    from modelopt.onnx.quantization import quantize  # type: ignore[import-not-found]  # not installed here
+
     with open(sys.argv[1], encoding="utf-8") as file:
         order = json.load(file)
     with np.load(order["inputs"]) as inputs:

@@ -127,8 +127,8 @@ class DecisionMessage(_Message, frozen=True, tag_field="type", tag="decision"):
 class CameraHealth(_Message, frozen=True):
     """One camera since the start: its state, what it delivered, what it dropped and how often it failed.
 
-    `dropped` is the sum of `drops`, which says why: newer_frame, no_slot, repeated, too_old, thinned,
-    unasked, unread.
+    `dropped` is the sum of `drops`, which says why: newer_frame, no_slot, repeated, damaged, too_old,
+    thinned, unasked, unread.
     `failures` counts by reason (stalled, frozen, process_died, timeout, not_found, permission, codec, auth, ended);
     `fault` is the last of these until frames come again.
     """

@@ -125,10 +125,17 @@ class _Feed:
             stamp = Stamp(taken_ns, wall_ns - (now_ns - taken_ns))
             if self._deliver(source, stamp):
                 frames += 1
-            elif self._address.is_live or self._skips_told < _MAX_SKIPS_TOLD:
-                self._skips_told += 1
-                self._warn(f"{self._address.target}: {source.place(index)} is unreadable, skipped")
+            else:
+                self._pass_over(source.place(index))
             index += 1
+
+    def _pass_over(self, place: str) -> None:
+        """Tell of a damaged picture; a live camera's is counted as well."""
+        if self._address.is_live and self._ring is not None:
+            self._ring.skip(DropReason.DAMAGED, _LOCK_WAIT_MS)
+        if self._address.is_live or self._skips_told < _MAX_SKIPS_TOLD:
+            self._skips_told += 1
+            self._warn(f"{self._address.target}: {place} is unreadable, skipped")
 
     def _deliver(self, source: Source, stamp: Stamp) -> bool:
         """Decode the grabbed frame into a slot; False when it is damaged. One without a slot or unwanted is counted."""

@@ -21,6 +21,7 @@ class DropReason(str, Enum):
     NEWER_FRAME = "newer_frame"  # it gave way to a newer one
     NO_SLOT = "no_slot"  # it found every slot taken
     REPEATED = "repeated"  # the same picture as one before it: a live camera's noise never repeats
+    DAMAGED = "damaged"  # a live camera's, or built on one that was: a decoder would have made something up
     TOO_OLD = "too_old"  # older than max_age_ms when its turn came
     THINNED = "thinned"  # a degraded device takes one frame in so many
     UNASKED = "unasked"  # not even decoded: it would have given way to a newer one before its turn
@@ -32,6 +33,7 @@ RING_REASONS = (
     DropReason.NEWER_FRAME,
     DropReason.NO_SLOT,
     DropReason.REPEATED,
+    DropReason.DAMAGED,
     DropReason.THINNED,
     DropReason.UNASKED,
 )

@@ -10,6 +10,7 @@ import pytest
 from h264 import change, picture
 from mjpeg_camera import MULTIPART, http_camera, jpeg_part, noisy
 
+from edge.capture.drops import DropReason
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.process import ProcessCamera
 from tests.unit.capture.conftest import grey_picture, read_all, read_frame
@@ -85,6 +86,7 @@ def test_a_film_is_seen_again_from_the_first_whole_key_frame_on_after_a_damaged_
             camera.release(frame)
     assert max(mixed) < (BRIGHT - DARK) / 4, "the lower part was filled up from the picture before"
     assert camera.warnings >= cut_to - cut_from, "each picture that was passed over is told"
+    assert camera.drops[DropReason.DAMAGED] >= cut_to - cut_from, "and counted"
 
 
 def test_a_jpeg_with_a_hole_is_damaged_though_it_begins_and_ends_well(started: Start) -> None:
