@@ -14,7 +14,7 @@ import pytest
 import samples
 
 from edge import messages
-from edge.batching import Coming
+from edge.batching import Arrivals, Coming
 from edge.bundle import Bundle
 from edge.capture.memory import MemorySource, frames_from_images
 from edge.config import CameraConfig
@@ -45,7 +45,7 @@ class Patches(Locator):
 class Steady(Engine):
     """Takes as long for four crops as for one; `sizes` are those of its runs."""
 
-    def __init__(self, inner: Engine, took_ms: float = 15.0) -> None:
+    def __init__(self, inner: Engine, took_ms: float) -> None:
         self._inner = inner
         self._took_s = took_ms / 1_000
         self.sizes: list[int] = []
@@ -63,15 +63,15 @@ class LiveSource(MemorySource):
 
 
 class Ticking(LiveSource):
-    """A frame every 20 ms, as the loop sees it."""
+    """A frame every 50 ms, as the loop sees it."""
 
     _read_ns = 0
 
     def deadline_ns(self) -> int | None:
-        return self._read_ns + 20_000_000 if super().ready() else None
+        return self._read_ns + 50_000_000 if super().ready() else None
 
     def ready(self) -> bool:
-        return super().ready() and time.monotonic_ns() >= self._read_ns + 20_000_000
+        return super().ready() and time.monotonic_ns() >= self._read_ns + 50_000_000
 
     def _read(self, timeout_ms: int) -> Frame | None:
         self._read_ns = time.monotonic_ns()
@@ -90,14 +90,17 @@ def images(seed: int) -> list[Image]:
 
 
 def decided(
-    bundle: Bundle, names: Sequence[str], source: type[MemorySource] = MemorySource, batch: int = 0
+    bundle: Bundle,
+    names: Sequence[str],
+    source: type[MemorySource] = MemorySource,
+    batch: int = 0,
+    took_ms: float = 15.0,
 ) -> tuple[dict[str, list[dict[str, Any]]], list[int]]:
     """Decide on the frames of these cameras; return decisions of each, without what is of one run, and run sizes."""
     publisher, health = MemoryPublisher(), Health(started_ns=time.monotonic_ns())
     with ExitStack() as stack:
-        engine = Steady(
-            stack.enter_context(open_engine("onnxruntime", bundle.graph, EngineSpec(max_batch=bundle.info.max_batch)))
-        )
+        spec = EngineSpec(max_batch=bundle.info.max_batch)
+        engine = Steady(stack.enter_context(open_engine("onnxruntime", bundle.graph, spec)), took_ms)
         streams = []
         for name in names:
             start_ns = time.monotonic_ns()
@@ -166,12 +169,12 @@ def test_crops_that_wait_for_another_camera_are_decided_alike_whether_it_comes_o
         return window_ms * 1_000_000
 
     monkeypatch.setattr("edge.daemon.window_ns", window_ns)
-    together, sizes = decided(bundle, NAMES, Ticking)
+    monkeypatch.setattr(Arrivals, "next", lambda *_: Coming(1e6, 2.0))  # whoever gives frames is expected soon
+    together, sizes = decided(bundle, NAMES, Ticking, took_ms=0.1)  # free most of the time
     assert together == alone
     assert sum(sizes) == sum(len(looks) for looks in alone.values())
     assert all(0 < have <= limit == bundle.info.max_batch and budget_ns < 1e9 for have, limit, _, budget_ns in asked)
-    assert {cameras for _, _, cameras, _ in asked} <= {0, 1, 2}
-    assert any(cameras for _, _, cameras, _ in asked), "another one was expected"
+    assert max(cameras for _, _, cameras, _ in asked) == 2, "the others, not itself"
 
 
 def test_decisions_of_a_camera_come_in_the_order_of_its_frames(
