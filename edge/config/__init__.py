@@ -4,7 +4,14 @@ from edge.config.cameras import LOOKS, CameraConfig, Detector, FullFrame, Locate
 from edge.config.daemon import DaemonConfig, json_schema, load_daemon_config
 from edge.config.degrade import DegradeConfig
 from edge.config.engine import MAX_THREADS, EngineConfig, SelfTestConfig
-from edge.config.feedback import AcceptErrorRule, AccuracyFloor, AccuracyRule, FeedbackConfig, UnknownRateRule
+from edge.config.feedback import (
+    AcceptErrorRule,
+    AccuracyFloor,
+    AccuracyRule,
+    FeedbackConfig,
+    TierFloors,
+    UnknownRateRule,
+)
 from edge.config.keys import KeysConfig
 from edge.config.log import LogConfig
 from edge.config.sockets import MetricsConfig, OutboxConfig, PublishConfig
@@ -32,6 +39,7 @@ __all__ = [
     "SelfTestConfig",
     "Slot",
     "Slots",
+    "TierFloors",
     "UnknownRateRule",
     "json_schema",
     "load_daemon_config",

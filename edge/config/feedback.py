@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
-from msgspec import Meta, field
+from msgspec import Meta
 
 from edge.config.base import Config, Endpoint, Fraction
 
-__all__ = ["AcceptErrorRule", "AccuracyFloor", "AccuracyRule", "FeedbackConfig", "UnknownRateRule"]
+__all__ = ["AcceptErrorRule", "AccuracyFloor", "AccuracyRule", "FeedbackConfig", "TierFloors", "UnknownRateRule"]
 
 Levels: TypeAlias = Annotated[tuple[Annotated[float, Meta(gt=0.0, le=10.0)], ...], Meta(min_length=1, max_length=8)]
-Tier: TypeAlias = Literal["tail", "mid", "head", "new"]  # by photos at calibration; new: enrolled since then
 
 
 class AccuracyFloor(Config, frozen=True):
@@ -25,13 +24,22 @@ class AccuracyFloor(Config, frozen=True):
     asked: Fraction = 0.5
 
 
+class TierFloors(Config, frozen=True):
+    """Floors of tiers, by photos at calibration (`new`: enrolled since then); null: that of all."""
+
+    tail: AccuracyFloor | None = None
+    mid: AccuracyFloor | None = None
+    head: AccuracyFloor | None = None
+    new: AccuracyFloor | None = None
+
+
 class AccuracyRule(AccuracyFloor, frozen=True):
     """Tell products and tiers whose accuracy is low in two windows on end, `false_discovery` of them wrongly at most.
 
     A tier under `tiers`, and every product of it, is held to its own floor: what has few photos is recognised worse.
     """
 
-    tiers: dict[Tier, AccuracyFloor] = field(default_factory=dict)
+    tiers: TierFloors = TierFloors()
     false_discovery: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.1
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from edge.config import AccuracyFloor, AccuracyRule
 from edge.feedback.discovery import believed
@@ -40,7 +40,8 @@ class Limits:
         """Return the floor of a product, a tier or all."""
         scale, _, name = key.partition(":")
         tier = name if scale == "tier" else self.tier_of.get(name, "") if scale == "product" else ""
-        return next((floor for own, floor in self.rule.tiers.items() if own == tier), self.rule)
+        own: AccuracyFloor | None = structs.asdict(self.rule.tiers).get(tier)
+        return own or self.rule
 
 
 def low_twice(before: Window, now: Window, limits: Limits) -> tuple[list[LowAccuracy], int]:

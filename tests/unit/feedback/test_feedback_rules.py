@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from edge.config import AccuracyFloor, AccuracyRule
+from edge.config import AccuracyFloor, AccuracyRule, TierFloors
 from edge.feedback.accept_error import Doubt
 from edge.feedback.audit import is_drawn
 from edge.feedback.discovery import believed
@@ -102,7 +102,7 @@ def test_one_bad_window_is_not_two() -> None:
 
 
 def test_a_tier_and_its_products_are_held_to_their_own_floor() -> None:
-    rule = AccuracyRule(charged=0.97, tiers={"tail": AccuracyFloor(charged=0.7)})
+    rule = AccuracyRule(charged=0.97, tiers=TierFloors(tail=AccuracyFloor(charged=0.7)))
     counts = dict.fromkeys(("all:", "product:a", "product:b", "tier:head", "tier:tail"), (80, 100))
     window = Window(counts, dict.fromkeys(counts, (20, 100)))
     found, tests = low_twice(window, window, Limits(rule, {"a": "tail", "b": "head"}))
