@@ -45,7 +45,7 @@ $(DEMO)/bundle/manifest.json: $(DEMO)/build/manifest.json $(DEMO)/catalogue/rend
 	$(BIN)/edge-calibrate --build $(DEMO)/build --catalogue $(DEMO)/catalogue --mix uniform --out $(@D)
 
 test: install ## the whole default suite, on up to four cores
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 15
 
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800
