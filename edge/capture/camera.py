@@ -48,7 +48,10 @@ class Camera(FrameSource):
         """
 
     def hunger(self) -> None:
-        """Hear that the reader sleeps for want of a frame, of this camera or another; harmless when repeated."""
+        """Hear that the reader wants any frame: it sleeps for want of one, or serves others in this camera's place.
+
+        Harmless when repeated.
+        """
 
     def shed(self) -> None:
         """Close the source until `reopen`; harmless for one that does not know how."""

@@ -35,7 +35,7 @@ class Pace:
         return self._behind >= PRESSED
 
     def hunger(self) -> None:
-        """The reader sleeps for want of a frame."""
+        """The reader wants any frame: it sleeps for want of one, or serves others meanwhile."""
         self._behind = 0
 
     def take(self, number: int, captured_ns: int, every: int, now_ns: int) -> int:

@@ -25,6 +25,8 @@ def wait_any(cameras: Sequence[_Camera], timeout_ms: int, other: int = -1) -> li
     while True:
         ready = [camera for camera in cameras if camera.ready()]
         now_ns = time.monotonic_ns()
+        if ready:
+            _ask_who_misses_its_turn(cameras, ready)
         if ready or now_ns >= give_up_ns:
             return sorted(ready, key=lambda camera: camera.last_taken_ns)
         for camera in cameras:
@@ -32,6 +34,14 @@ def wait_any(cameras: Sequence[_Camera], timeout_ms: int, other: int = -1) -> li
         deadlines = [deadline for camera in cameras if (deadline := camera.deadline_ns()) is not None]
         if other in _sleep(cameras, other, min([give_up_ns, *deadlines]) - now_ns):
             give_up_ns = 0  # one more look at the cameras
+
+
+def _ask_who_misses_its_turn(cameras: Sequence[Camera], ready: Sequence[Camera]) -> None:
+    """Ask those for any frame that were read longer ago than all that are ready: others are served in their place."""
+    turn_ns = min(camera.last_taken_ns for camera in ready)
+    for camera in cameras:
+        if camera.last_taken_ns < turn_ns:
+            camera.hunger()
 
 
 def _sleep(cameras: Sequence[Camera], other: int, longest_ns: int) -> list[int]:

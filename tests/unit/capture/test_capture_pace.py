@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from mjpeg_camera import INTERVAL_S, mjpeg_camera, noisy
 
+from edge.capture.camera import Camera
 from edge.capture.drops import RING_REASONS, DropReason
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.pace import LEAST_RATE_NS, PRESSED, Pace
 from edge.capture.process import ProcessCamera
 from edge.capture.ring import Ring, Stamp
+from edge.capture.waiting import wait_any
 from tests.unit.capture.conftest import read_frame, until
 
 Start = Callable[..., ProcessCamera]
@@ -166,3 +168,32 @@ def test_drop_newest_and_files_are_never_asked_for_less(started: Start) -> None:
             while True:
                 take_now(camera, 0.005)
         assert camera.drops["unasked"] == 0
+
+
+class Standing(Camera):
+    """A camera that was read at some moment, and has a frame or has none."""
+
+    def __init__(self, last_taken_ns: int, has_frame: bool) -> None:
+        self.camera_id, self.last_taken_ns, self._has_frame, self.asked = (
+            str(last_taken_ns),
+            last_taken_ns,
+            has_frame,
+            0,
+        )
+
+    def ready(self) -> bool:
+        return self._has_frame
+
+    def hunger(self) -> None:
+        self.asked += 1
+
+    def fileno(self) -> int:
+        return -1
+
+    def _read(self, timeout_ms: int) -> None: ...
+
+
+def test_a_camera_that_misses_its_turn_is_asked_at_once() -> None:
+    late, ready, fresh = Standing(1, False), Standing(2, True), Standing(3, False)
+    assert wait_any([fresh, ready, late], 0) == [ready]
+    assert (late.asked, ready.asked, fresh.asked) == (1, 0, 0), "the turn of one that was just read has not come"
