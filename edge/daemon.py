@@ -2,7 +2,8 @@
 
 Invariants
 - No call in the loop blocks longer than TICK_MS, except the wait for the engine.
-- Crops of different frames share a run of the engine where that pays (`edge.batching`); no decision depends on it.
+- Crops of different frames share a run of the engine where that pays (`edge.batching`); which, shows in no decision as
+  far as the engine's rows do not depend on it.
 - A file is decided on to its last frame; a live camera that fails is reopened with backoff while the others go on.
 - Of each camera that has a frame one is taken in turn, so a busy camera takes none from the others.
 - Every decision takes a number (`seq`); one that could not be sent is counted and leaves a gap that everybody sees.

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import zmq
+from background import in_background
 from samples import write_sample_bundle
 
 from edge import messages
@@ -90,9 +91,8 @@ class Leaving:
 @contextmanager
 def collector(folder: Path) -> Iterator[None]:
     """Acknowledge everything."""
-    stop = threading.Event()
 
-    def run() -> None:
+    def run(stop: threading.Event) -> None:
         with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
             socket.setsockopt(zmq.LINGER, 0)
             socket.bind(f"ipc://{folder}/collector")
@@ -101,13 +101,8 @@ def collector(folder: Path) -> Iterator[None]:
                     sender, row, _ = socket.recv_multipart()
                     socket.send_multipart([sender, acknowledgement([row_of(row)])])
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with in_background(run):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def held() -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from background import in_background
 from key_parts import allow, connected, door, free_port, pairs, until
 
 from edge.keys import door as door_module
@@ -175,9 +176,8 @@ HELLO_OF_NOBODY = b"\xff\0\0\0\0\0\0\0\1\x7f\3\0CURVE" + bytes(48) + b"\4\xc8\5H
 @contextmanager
 def knocking(endpoint: str) -> Iterator[None]:
     """Strangers who send what is no handshake, as fast as they can."""
-    stop = threading.Event()
 
-    def knock() -> None:
+    def knock(stop: threading.Event) -> None:
         while not stop.is_set():
             try:
                 with socket_module.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])), 1) as raw:
@@ -185,13 +185,8 @@ def knocking(endpoint: str) -> Iterator[None]:
             except OSError:
                 stop.wait(0.001)
 
-    thread = threading.Thread(target=knock)
-    thread.start()
-    try:
+    with in_background(knock):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_a_door_that_was_closed_does_not_stop_the_others(tmp_path: Path, endpoint: str, context: zmq.Context) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from background import in_background
 from watch_messages import decision, health
 
 from edge.publish.zmq_pub import ZmqPublisher
@@ -19,9 +20,8 @@ from edge.watch.cli import main
 @contextmanager
 def published(endpoint: str, *starts: list[bytes]) -> Iterator[None]:
     """A publisher per start, each of which sends once somebody subscribed; the last stays until the block is left."""
-    done = threading.Event()
 
-    def publish() -> None:
+    def publish(done: threading.Event) -> None:
         for number, payloads in enumerate(starts, start=1):
             with ZmqPublisher(endpoint, 1000) as publisher:
                 if publisher.wait_for_subscriptions(1, timeout_ms=20_000):
@@ -30,13 +30,8 @@ def published(endpoint: str, *starts: list[bytes]) -> Iterator[None]:
                 if number == len(starts):
                     done.wait(20)
 
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
+    with in_background(publish):
         yield
-    finally:
-        done.set()
-        thread.join()
 
 
 @pytest.fixture
