@@ -25,6 +25,7 @@ from benchmarks.reliability.sizes import Sizes
 from edge.bench.child import COMMAND
 from edge.config import CameraConfig, DaemonConfig, PublishConfig, Slot, Slots
 from edge.errors import RuntimeFault
+from edge.keys.line import Caller
 from edge.messages import DecisionMessage, HealthMessage, Message, decode
 from tests import samples
 
@@ -40,9 +41,12 @@ WHOLE = ((0, 0), (96, 0), (96, 96), (0, 96))
 
 
 def write_cart(
-    folder: Path, cameras: Sequence[CameraConfig], sizes: Sizes, high_water_mark: int = 1000, **parts: Any
+    folder: Path, cameras: Sequence[CameraConfig], sizes: Sizes, publish: PublishConfig | None = None, **parts: Any
 ) -> Path:
-    """Write the configuration, and a sample bundle of PRODUCTS products where `sizes` names none; return its path."""
+    """Write the configuration, and a sample bundle of PRODUCTS products where `sizes` names none; return its path.
+
+    `publish` is where it publishes, the ipc path `live` in the folder unless told.
+    """
     bundle = sizes.bundle or folder / "bundle"
     if not bundle.exists():
         samples.write_sample_bundle(bundle, PRODUCTS)
@@ -50,7 +54,7 @@ def write_cart(
         device_id="cart",
         bundle=str(bundle),
         cameras=tuple(cameras),
-        publish=PublishConfig(decisions=f"ipc://{folder}/live", high_water_mark=high_water_mark),
+        publish=publish or PublishConfig(decisions=f"ipc://{folder}/live"),
         **parts,
     )
     path = folder / "cart.yaml"
@@ -160,10 +164,15 @@ def _read_log(daemon: Daemon) -> None:
 
 
 @contextmanager
-def listening(folder: Path, take: Callable[[int, Message], None] | None = None) -> Iterator[Heard]:
+def listening(
+    folder: Path,
+    take: Callable[[int, Message], None] | None = None,
+    endpoint: str | None = None,
+    caller: Caller | None = None,
+) -> Iterator[Heard]:
     """Yield what a subscriber of everything hears, in a thread of its own."""
     heard, stop = Heard(take=take), threading.Event()
-    thread = threading.Thread(target=_listen, args=(f"ipc://{folder}/live", heard, stop))
+    thread = threading.Thread(target=_listen, args=(endpoint or f"ipc://{folder}/live", caller, heard, stop))
     thread.start()
     try:
         yield heard
@@ -172,12 +181,14 @@ def listening(folder: Path, take: Callable[[int, Message], None] | None = None) 
         thread.join()
 
 
-def _listen(endpoint: str, heard: Heard, stop: threading.Event) -> None:
+def _listen(endpoint: str, caller: Caller | None, heard: Heard, stop: threading.Event) -> None:
     with zmq.Context() as context, context.socket(zmq.SUB) as socket:
         socket.setsockopt(zmq.RCVHWM, 0)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, 10)
         socket.setsockopt(zmq.SUBSCRIBE, b"")
+        if caller is not None:
+            caller.secure(socket)
         socket.connect(endpoint)
         while not stop.is_set():
             while socket.poll(50, zmq.POLLIN):
