@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge import messages
 from edge.class_counts import ClassCounts
-from edge.degrade.ladder import Turn, name_of
+from edge.degrade.ladder import Turn
 from edge.feedback.state import FeedbackState
 from edge.feedback.tally import Checked
 from edge.outbox.state import KINDS, OutboxState
@@ -32,12 +32,12 @@ LATENCY_BUCKETS_MS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 class Health:
     """Counters since the start. All numbers only grow, except the windows.
 
-    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `turn` is where the
-    ladder stands. `outbox` and `feedback` ask these. None where there is none. `reload`, `self_test`: see
-    `edge.messages.HealthMessage`. `engine_ready`: it gave the bundle's golden rows. `turn_ns` is when the loop last
-    began a turn, None before the first. `planned_mib` is what the daemon will take in the end (`edge.footprint`), 0
-    where the bundle does not say. `classes` counts by product where somebody may ask. `refused` asks the doors of the
-    sockets (`edge.keys`).
+    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `smaller`: the
+    smaller bundle decides. `turn` is where the ladder stands. `outbox` and `feedback` ask these. None where there is
+    none. `reload`, `self_test`: see `edge.messages.HealthMessage`. `engine_ready`: it gave the bundle's golden rows.
+    `turn_ns` is when the loop last began a turn, None before the first. `planned_mib` is what the daemon will take in
+    the end (`edge.footprint`), 0 where the bundle does not say. `classes` counts by product where somebody may ask.
+    `refused` asks the doors of the sockets (`edge.keys`).
     """
 
     started_ns: int
@@ -48,6 +48,7 @@ class Health:
     classes: ClassCounts | None = None
     stages: Stages = field(default_factory=Stages)
     degraded: str = ""
+    smaller: bool = False
     turn: Turn | None = None
     outbox: Callable[[], OutboxState] | None = None
     feedback: Callable[[], FeedbackState] | None = None
@@ -80,7 +81,7 @@ class Health:
     @property
     def is_strict(self) -> bool:
         """Whether the device is degraded, by its engine or by the ladder, and accepts at the stricter cut points."""
-        return bool(self.degraded) or (self.turn is not None and self.turn.step > 0)
+        return bool(self.degraded) or self.smaller or (self.turn is not None and self.turn.step > 0)
 
     def checked(self, one: Checked) -> None:
         """Count the truth about a thing by product; told by the clerk of feedback, in its thread."""
@@ -134,7 +135,7 @@ class Health:
                 )
                 for camera, drops in ((camera, dict(camera.drops)) for camera in cameras)
             ),
-            degraded=self.degraded,
+            degraded=self.degraded or ("the smaller bundle decides" if self.smaller else ""),
             ladder=self._ladder(),
             outbox=self._outbox(),
             feedback=self._feedback(),
@@ -148,9 +149,7 @@ class Health:
         if self.turn is None:
             return None
         stress = {axis.value: round(value, 3) for axis, value in self.turn.stress.items()}
-        return messages.LadderHealth(
-            step=self.turn.step, name=name_of(self.turn.step), cause=self.turn.cause, stress=stress
-        )
+        return messages.LadderHealth(step=self.turn.step, name=self.turn.name, cause=self.turn.cause, stress=stress)
 
     def _outbox(self) -> messages.OutboxHealth | None:
         if self.outbox is None:

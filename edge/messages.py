@@ -220,11 +220,11 @@ class FeedbackHealth(_Message, frozen=True):
 class HealthMessage(_Message, frozen=True, tag_field="type", tag="health"):
     """The heartbeat. `routes` counts decisions since the start; latencies are of the last 1,000 decisions.
 
-    `degraded` says why another engine than the bundle's decides; empty where it is the bundle's. `ladder`, `outbox` and
-    `feedback` are there where they are configured. `reload` says how reading the configuration again ended the last
-    time, empty before the first; `self_test` is there after the first one. `stages_p99_ms`: by stage (`edge.stages`),
-    of its last 256 samples. `refused` counts connections that were not let in, by socket and reason
-    (`edge.keys.door`), of sockets with keys.
+    `degraded` says why another engine than the bundle's, or the smaller bundle, decides; empty where the usual one
+    does. `ladder`, `outbox` and `feedback` are there where they are configured. `reload` says how reading the
+    configuration again ended the last time, empty before the first; `self_test` is there after the first one.
+    `stages_p99_ms`: by stage (`edge.stages`), of its last 256 samples. `refused` counts connections that were not let
+    in, by socket and reason (`edge.keys.door`), of sockets with keys.
     """
 
     schema: int

@@ -12,7 +12,7 @@ from edge.capture.failure import CaptureReason
 from edge.capture.memory import MemorySource
 from edge.class_counts import ClassCounts
 from edge.config import MetricsConfig
-from edge.degrade.ladder import Axis, Turn
+from edge.degrade.ladder import STEPS, Axis, Turn
 from edge.feedback.state import FeedbackState
 from edge.feedback.wire import RESULTS
 from edge.health import Health
@@ -62,7 +62,7 @@ def full_health(
         health.record_dropped = 1
         health.refused = lambda: {socket: dict.fromkeys(REFUSALS, 1) for socket in ("publish", "feedback")}
     health.self_test = messages.SelfTestHealth(passed=3, cosine=0.999)
-    health.turn = Turn(1, 0, "temperature 87", (), dict.fromkeys(axes, 1.1))
+    health.turn = Turn(1, 0, "temperature 87", (), dict.fromkeys(axes, 1.1), *STEPS[1])
     return health
 
 

@@ -20,7 +20,7 @@ from typing import NoReturn
 import edge.one_thread  # noqa: F401  # before anything that imports NumPy
 from edge import logs, messages
 from edge.assembly import engine_of, load, locator_of, runtime_mib
-from edge.bundle import Bundle, read_bundle
+from edge.bundle import Bundle
 from edge.capture import open_camera
 from edge.capture.address import parse_source
 from edge.capture.camera import Camera
@@ -30,6 +30,7 @@ from edge.command import Parser, run, whole_number
 from edge.config import DaemonConfig, FeedbackConfig, OutboxConfig, load_daemon_config
 from edge.daemon import Daemon, Duty, Stream, stream_of
 from edge.degrade.assembly import watch_of
+from edge.degrade.smaller import bundles_of, engine_config
 from edge.feedback.assembly import catalogue_of, clerk_of
 from edge.footprint import available_mib, needed_mib, refuse_too_large
 from edge.health import Health, resident_mib
@@ -48,7 +49,6 @@ from edge.outbox.store import Limits, Store
 from edge.outgoing import Feedback, Outgoing, Sender
 from edge.publish.zmq_pub import ZmqPublisher
 from edge.replay.record import Recorder
-from edge.writing import real_path
 
 __all__ = ["main"]
 
@@ -99,8 +99,11 @@ def _leave() -> NoReturn:
 
 def _check(path: Path) -> int:
     config, _, bundle = _read(path)
+    _, smaller = bundles_of(config)
     with ExitStack() as stack:
         engine = stack.enter_context(engine_of(bundle, config.engine))
+        if smaller is not None:
+            stack.enter_context(engine_of(smaller, engine_config(config, smaller=True)))
         for camera in config.cameras:
             stack.enter_context(locator_of(camera.locate, config.engine.threads))
     warn_degraded("edge-daemon", engine)
@@ -112,7 +115,7 @@ def _read(path: Path) -> tuple[DaemonConfig, Keys, Bundle]:
     config = load_daemon_config(path, parse_source)
     logs.set_up(config.log.format)
     keys = keys_of(config.keys, time.monotonic_ns)
-    bundle = read_bundle(real_path(Path(config.bundle)))  # a link may point elsewhere before the engine is loaded
+    bundle, _ = bundles_of(config)
     refuse_too_large(bundle, config, available_mib(), resident_mib(), runtime_mib(bundle, config.engine))
     return config, keys, bundle
 

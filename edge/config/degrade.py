@@ -23,7 +23,8 @@ class DegradeConfig(Config, frozen=True):
     `memory_limit_mib`, or where that is 0 of the control group's limit. `temperature_c` is that of the hottest zone,
     `queue` the least age of live cameras' frames as their turn comes, in units of `max_age_ms`, `disk_mib` what is free
     where decisions are kept. `power_mode` is what `nvpmodel -q` should name; "" does not ask. `calm_s` is how long all
-    axes must be relaxed for a step back.
+    axes must be relaxed for a step back. `smaller` is a bundle of the same products on a smaller engine, which decides
+    on the last step; "": there is none.
     """
 
     memory: Three = (0.15, 0.08, 0.04)
@@ -34,3 +35,4 @@ class DegradeConfig(Config, frozen=True):
     disk_mib: Three = (1024.0, 256.0, 64.0)
     power_mode: str = ""
     calm_s: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
+    smaller: str = ""

@@ -25,7 +25,7 @@ def watch_of(
     """Return the watch for a daemon; `children` tells its capture processes."""
     disks = [Path(part.path) for part in (config.outbox, config.feedback) if part is not None]
     sensors = Sensors(settings.memory_limit_mib, disks, settings.power_mode, lambda: [os.getpid(), *children()])
-    return Watch(sensors, Ladder(marks_of(settings), settings.calm_s), clock_ns)
+    return Watch(sensors, Ladder(marks_of(settings), settings.calm_s, bool(settings.smaller)), clock_ns)
 
 
 def marks_of(settings: DegradeConfig) -> dict[Axis, Marks]:

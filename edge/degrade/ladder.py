@@ -6,6 +6,7 @@
     2 small_batch   every 2nd  1       looked at               all
     3 skip_still    every 2nd  1       every 8th frame         all
     4 shed_camera   every 2nd  1       every 8th frame         one less on each further step, the lowest priority first
+    last, smaller_engine, where a bundle with one is configured: as before, and that bundle decides
 
 Only live cameras are thinned and shed: a file is decided on to its last frame. On every step but the first the device
 accepts at the stricter cut points (`edge.parameters.Cuts`).
@@ -15,6 +16,7 @@ Each axis is a reading between three marks: `low` (relaxed, stress 0), `high` (s
 - All axes at 0 or less for `calm_s` give a step back. Between the two nothing moves: that is the hysteresis. Trouble
   that comes back soon after a step back doubles `calm_s`, up to MOST_PATIENCE times; peace for PATIENT_S undoes that.
 - Doing less does not mend a full disk or a low power mode: these hold the ladder at step 1 and take it no further.
+- A smaller engine is loaded beside the one that decides, so only while memory is relaxed. It mends too much work.
 - Two axes that worsen together are told as an alarm: what each of them allows says nothing about both.
 
 No clock, no I/O, no randomness: time and readings are arguments. An axis that cannot be read is left out.
@@ -25,7 +27,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 __all__ = [
@@ -37,8 +39,7 @@ __all__ = [
     "Marks",
     "Measures",
     "Turn",
-    "measures_of",
-    "name_of",
+    "steps_of",
     "stress",
 ]
 
@@ -63,6 +64,7 @@ class Axis(str, Enum):
 
 
 _ONLY_FIRST = (Axis.DISK, Axis.POWER)
+_MEMORY = (Axis.MEMORY, Axis.OWN_MEMORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,16 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What a step means: one frame in `every` is decided on, `batch` 0 is the whole, `shed` cameras are closed."""
+    """What a step means: one frame in `every` is decided on, `batch` 0 is the whole, `shed` cameras are closed.
+
+    `smaller`: the configured smaller bundle decides.
+    """
 
     every: int = 1
     batch: int = 0
     still_every: int = 1
     shed: int = 0
+    smaller: bool = False
 
     @property
     def strict(self) -> bool:
@@ -94,32 +100,33 @@ STEPS: tuple[tuple[str, Measures], ...] = (
     ("half_rate", Measures(every=2)),
     ("small_batch", Measures(every=2, batch=1)),
     ("skip_still", Measures(every=2, batch=1, still_every=STILL_EVERY)),
-    ("shed_camera", Measures(every=2, batch=1, still_every=STILL_EVERY, shed=1)),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Where the ladder stands. `moved` is how many steps it just took, `alarm` the axes that worsen together."""
+    """Where the ladder stands. `moved` is how many steps it just took, `alarm` the axes that worsen together.
+
+    `name` and `measures` are those of `step`.
+    """
 
     step: int
     moved: int
     cause: str
     alarm: tuple[str, ...]
     stress: Mapping[Axis, float]
+    name: str = STEPS[0][0]
+    measures: Measures = STEPS[0][1]
 
 
-def measures_of(step: int) -> Measures:
-    """Return what a step means; each one behind the table closes one camera more."""
-    last = len(STEPS) - 1
-    if step <= last:
-        return STEPS[step][1]
-    return Measures(every=2, batch=1, still_every=STILL_EVERY, shed=1 + step - last)
-
-
-def name_of(step: int) -> str:
-    """Return the name of a step."""
-    return STEPS[min(step, len(STEPS) - 1)][0]
+def steps_of(cameras: int, smaller: bool) -> tuple[tuple[str, Measures], ...]:
+    """Return the steps of a device with so many live cameras, of which one is never closed, with or without a smaller
+    engine: the name of each and what it means, the whole first.
+    """
+    least = STEPS[-1][1]
+    closing = [("shed_camera", replace(least, shed=number)) for number in range(1, cameras)]
+    last = ("smaller_engine", replace(least, shed=len(closing), smaller=True))
+    return (*STEPS, *closing, *([last] if smaller else []))
 
 
 def stress(value: float, marks: Marks) -> float:
@@ -131,11 +138,12 @@ def stress(value: float, marks: Marks) -> float:
 
 
 class Ladder:
-    """The state of one device."""
+    """The state of one device; `smaller` tells whether it has a smaller engine."""
 
-    def __init__(self, marks: Mapping[Axis, Marks], calm_s: float) -> None:
+    def __init__(self, marks: Mapping[Axis, Marks], calm_s: float, smaller: bool = False) -> None:
         self._marks = marks
-        self._top = len(STEPS) - 1
+        self._smaller = smaller
+        self._steps = steps_of(1, smaller)
         self._calm_s = calm_s
         self._patience = 1
         self._step = 0
@@ -150,12 +158,12 @@ class Ladder:
 
         `cameras` are the live ones: all but one can be closed.
         """
-        self._top = len(STEPS) - 2 + max(0, cameras - 1)
+        before = self._step
+        self._stand_among(cameras)
         known = {axis: value for axis, value in readings.items() if math.isfinite(value)}
         found = {axis: stress(known[axis], marks) for axis, marks in self._marks.items() if axis in known}
         worst = max(found, key=found.__getitem__, default=None)
         level = found[worst] if worst is not None else 0.0
-        before, self._step = self._step, min(self._step, self._top)
         if level >= 1:
             self._calm_since_s = None
             self._down(found, now_s)
@@ -164,11 +172,23 @@ class Ladder:
         else:
             self._back(now_s)
         cause = f"{worst.value} {readings[worst]:.4g}" if worst is not None and level > 0 else ""
-        return Turn(self._step, self._step - before, cause, self._worsening(found, now_s), found)
+        return Turn(
+            self._step, self._step - before, cause, self._worsening(found, now_s), found, *self._steps[self._step]
+        )
+
+    def _stand_among(self, cameras: int) -> None:
+        """Stay where it is on the steps of a device with so many cameras: a smaller engine stays, and none is taken."""
+        is_smaller = self._steps[self._step][1].smaller
+        self._steps = steps_of(cameras, self._smaller)
+        self._step = len(self._steps) - 1 if is_smaller else min(self._step, self._last(room=False))
+
+    def _last(self, room: bool) -> int:
+        """Return the last step that can be taken, with or without `room` for another engine beside this one."""
+        return len(self._steps) - 1 - (self._smaller and not room)
 
     def _down(self, found: Mapping[Axis, float], now_s: float) -> None:
         mending = max((value for axis, value in found.items() if axis not in _ONLY_FIRST), default=0.0)
-        last = self._top if mending >= 1 else min(1, self._top)
+        last = self._last(room=all(found.get(axis, 0.0) <= 0 for axis in _MEMORY)) if mending >= 1 else 1
         if self._step >= last or (now_s - self._climbed_s < CLIMB_S and mending < 2):
             return
         if self._step == 0 and now_s - self._stepped_back_s < 2 * self._calm_s * self._patience:

@@ -1,4 +1,6 @@
-"""A new configuration, read, checked and loaded beside the one that runs. Nothing that decides is touched here.
+"""What is to take over, read, checked and loaded beside what runs: a new configuration, or the other of two bundles.
+
+Nothing that decides is touched here.
 
 Runs in a thread of its own while the loop decides, behind it where the processor is short. Whatever is wrong with file,
 bundle, memory or engine is one error that says so, and everything that was opened for it is closed again.
@@ -14,44 +16,64 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.assembly import Loaded, load, locator_of, runtime_mib
-from edge.bundle import Bundle, read_bundle
+from edge.bundle import Bundle
 from edge.capture.address import parse_source
-from edge.config import CameraConfig, DaemonConfig, Detector, load_daemon_config
+from edge.config import CameraConfig, DaemonConfig, Detector, EngineConfig, load_daemon_config
 from edge.config.changes import refuse_fixed
+from edge.degrade.smaller import bundles_of, engine_config
 from edge.footprint import available_mib, refuse_no_room_beside
 from edge.heap import give_back_freed
 from edge.ports import Locator
-from edge.writing import real_path
 
-__all__ = ["Candidate", "candidate_from_config"]
+__all__ = ["Candidate", "candidate_from_config", "candidate_of_size"]
 
 NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """What is to take over. `loaded` is None where the bundle and its engine stay; `locators` are the changed ones of
-    cameras, by id, with what each has open. `held` closes all of it until somebody takes it.
+    """What is to take over. `loaded` is None where the bundle and its engine stay; `smaller`: it is the smaller one.
+
+    `locators` are the changed ones of cameras, by id, with what each has open. `held` closes all of it until somebody
+    takes it.
     """
 
     config: DaemonConfig
     loaded: Loaded | None
+    smaller: bool
     locators: Mapping[str, tuple[Locator, ExitStack]]
     held: ExitStack
 
 
-def candidate_from_config(path: Path, config: DaemonConfig, loaded: Loaded) -> Candidate:
-    """Return what `path` says now, ready to take over from `config` and `loaded`; raises ShelfedgeError."""
+def candidate_from_config(path: Path, config: DaemonConfig, loaded: Loaded, smaller: bool) -> Candidate:
+    """Return what `path` says now, ready to take over from `config` and `loaded`; raises ShelfedgeError.
+
+    Where the `smaller` bundle decides it goes on doing so, as long as there is one.
+    """
     new = load_daemon_config(path, parse_source)
     refuse_fixed(path, config, new)
+    return _candidate(new, config, loaded, smaller)
+
+
+def candidate_of_size(config: DaemonConfig, loaded: Loaded, smaller: bool) -> Candidate:
+    """Return the smaller bundle or the usual one, ready to take over from the other; raises ShelfedgeError."""
+    return _candidate(config, config, loaded, smaller)
+
+
+def _candidate(new: DaemonConfig, config: DaemonConfig, loaded: Loaded, smaller: bool) -> Candidate:
     if new.engine.threads == 1:  # threads that an engine starts would stay as nice as this one is for ever
         _step_back()
-    bundle = read_bundle(real_path(Path(new.bundle)))
+    usual, little = bundles_of(new)
+    bundle = little if smaller and little is not None else usual
     old_cameras = {camera.id: camera for camera in config.cameras}
     added = [camera for camera in new.cameras if camera.id not in old_cameras]
     other = bundle.id != loaded.bundle.id or new.engine != config.engine
     with ExitStack() as held:
-        taken = _loaded_beside(bundle, new, added) if other or loaded.engine.degraded else None
+        taken = (
+            _loaded_beside(bundle, engine_config(new, bundle is little), added)
+            if other or loaded.engine.degraded
+            else None
+        )
         if taken is not None:
             held.callback(taken.held.close)
             if not other and taken.engine.degraded:  # what was missing is missing still
@@ -64,12 +86,12 @@ def candidate_from_config(path: Path, config: DaemonConfig, loaded: Loaded) -> C
                 held.callback(own.close)
                 locators[camera.id] = (own.enter_context(locator_of(camera.locate, new.engine.threads)), own)
         give_back_freed()
-        return Candidate(new, taken, locators, held.pop_all())
+        return Candidate(new, taken, bundle is little, locators, held.pop_all())
 
 
-def _loaded_beside(bundle: Bundle, new: DaemonConfig, added: list[CameraConfig]) -> Loaded:
-    refuse_no_room_beside(bundle, added, available_mib(), runtime_mib(bundle, new.engine))
-    return load(bundle, new.engine)
+def _loaded_beside(bundle: Bundle, engine: EngineConfig, added: list[CameraConfig]) -> Loaded:
+    refuse_no_room_beside(bundle, added, available_mib(), runtime_mib(bundle, engine))
+    return load(bundle, engine)
 
 
 def _step_back() -> None:

@@ -1,4 +1,5 @@
-"""SIGHUP: the configuration is read again, and takes over between two frames, all of it or nothing.
+"""SIGHUP: the configuration is read again, and takes over between two frames, all of it or nothing. So does another
+bundle where the ladder asks for the smaller one or needs it no more.
 
     asked ──> a thread: read, check, memory, load, golden ──> between two frames: settle, swap ──> a thread: let go
               (the loop decides on meanwhile)                 (nothing here can fail)              of the old ones
@@ -15,7 +16,9 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from msgspec import structs
 
@@ -25,13 +28,14 @@ from edge.capture.camera import Camera
 from edge.config import CameraConfig, DaemonConfig
 from edge.config.changes import changed_keys
 from edge.daemon import Daemon, Stream, stream_of
+from edge.degrade.smaller import engine_config
 from edge.errors import ShelfedgeError
 from edge.feedback.assembly import follow
 from edge.feedback.state import Finding
 from edge.footprint import needed_mib
 from edge.health import Health
 from edge.heap import give_back_freed
-from edge.life.candidate import Candidate, candidate_from_config
+from edge.life.candidate import Candidate, candidate_from_config, candidate_of_size
 from edge.life.notify import Notifier
 from edge.life.selftest import SelfTest
 from edge.life.together import all_at_once
@@ -40,6 +44,10 @@ from edge.outgoing import Feedback, Outgoing
 __all__ = ["Reload", "Running"]
 
 JOIN_S = 0.5  # what an end waits for a bundle that is being loaded
+AGAIN_NS = 60_000_000_000  # before the ladder's wish for another bundle is tried again
+
+_RELOAD = "reload"
+_Make: TypeAlias = Callable[[DaemonConfig, Loaded, bool], Candidate]
 
 log = logging.getLogger("edge.life")
 
@@ -60,22 +68,23 @@ class Running:
 
 
 class _Loading(threading.Thread):
-    """Makes a candidate, and keeps it or what was wrong."""
+    """Makes a candidate, and keeps it or what was wrong. `what` is done, in words."""
 
-    def __init__(self, running: Running, begun_ns: int) -> None:
+    def __init__(self, what: str, make: Callable[[], Candidate], begun_ns: int) -> None:
         super().__init__(name="reload", daemon=True)
-        self._given = running.path, running.config, running.loaded
+        self._make = make
+        self.what = what
         self.begun_ns = begun_ns
         self.candidate: Candidate | None = None
         self.error = "ended without a word; a bug"
 
     def run(self) -> None:
         try:
-            self.candidate = candidate_from_config(*self._given)
+            self.candidate = self._make()
         except ShelfedgeError as error:
             self.error = str(error)
         except Exception as error:  # a bug must not end what decides well
-            log.exception("reading the configuration again failed; a bug")
+            log.exception("%s failed; a bug", self.what)
             self.error = f"internal error: {type(error).__name__}: {error}; please report it"
 
 
@@ -98,6 +107,7 @@ class _LettingGo(threading.Thread):
 class _Taken:
     """A candidate that decides already: who goes, the cameras to be opened when they are gone, and what to tell."""
 
+    what: str
     letting_go: _LettingGo
     changed: Sequence[tuple[Stream, CameraConfig]]
     changes: Sequence[str]
@@ -112,6 +122,7 @@ class Reload:
         self._asked = asked
         self._loading: _Loading | None = None
         self._taken: _Taken | None = None
+        self._again_ns = 0
         self._retired: dict[str, Stream] = {}  # cameras that were taken out: their numbers are never used again
 
     def __enter__(self) -> Reload:
@@ -136,37 +147,49 @@ class Reload:
             if not self._loading.is_alive():
                 loading, self._loading = self._loading, None
                 if loading.candidate is None:
-                    self._refuse(loading.error)
+                    self._again_ns = now_ns + (0 if loading.what == _RELOAD else AGAIN_NS)
+                    self._refuse(loading.what, loading.error)
                 else:
-                    self._taken = self._take(daemon, loading.candidate, (now_ns - loading.begun_ns) / 1e9)
+                    self._taken = self._take(daemon, loading, loading.candidate, now_ns)
         elif self._asked.is_set():
             self._asked.clear()
             self._running.notifier.reloading()
             log.info("%s: read again", self._running.path)
-            self._loading = _Loading(self._running, now_ns)
-            self._loading.start()
+            self._load(
+                _RELOAD, partial(candidate_from_config, self._running.path), now_ns, self._running.health.smaller
+            )
+        elif daemon.measures.smaller != self._running.health.smaller and now_ns >= self._again_ns:
+            what = "smaller engine" if daemon.measures.smaller else "usual engine"
+            self._load(what, candidate_of_size, now_ns, daemon.measures.smaller)
 
-    def _refuse(self, why: str) -> None:
-        log.error("reload failed, everything goes on as it was: %s", why)
-        self._running.outgoing.event(Finding(event="reload_failed", summary=f"reload failed: {why}", evidence={}))
-        self._end(f"failed: {why}")
+    def _load(self, what: str, make: _Make, now_ns: int, smaller: bool) -> None:
+        make_it = partial(make, self._running.config, self._running.loaded, smaller)
+        self._loading = _Loading(what, make_it, now_ns)
+        self._loading.start()
+
+    def _refuse(self, what: str, why: str) -> None:
+        log.error("%s failed, everything goes on as it was: %s", what, why)
+        self._running.outgoing.event(Finding(event="reload_failed", summary=f"{what} failed: {why}", evidence={}))
+        self._end(what, f"failed: {why}")
 
     def _complete(self, taken: _Taken) -> None:
         """Open the cameras that changed: their sources are free."""
         for stream, camera in taken.changed:
             stream.change(camera)
         outcome = f"done: {', '.join(taken.changes) or 'nothing changed'}"
-        log.info("reload %s", outcome)
+        summary = f"{taken.what} {outcome}"
+        log.info("%s", summary)
         if taken.changes:
-            summary = f"reload {outcome}"
             self._running.outgoing.event(Finding(event="reloaded", summary=summary, evidence=taken.evidence))
-        self._end(outcome)
+        self._end(taken.what, outcome)
 
-    def _end(self, outcome: str) -> None:
-        self._running.health.reload = outcome
-        self._running.notifier.ready(f"reload {outcome}")
+    def _end(self, what: str, outcome: str) -> None:
+        """Tell who asked."""
+        if what == _RELOAD:
+            self._running.health.reload = outcome
+            self._running.notifier.ready(f"reload {outcome}")
 
-    def _take(self, daemon: Daemon, candidate: Candidate, loading_s: float) -> _Taken:
+    def _take(self, daemon: Daemon, loading: _Loading, candidate: Candidate, now_ns: int) -> _Taken:
         """Let a candidate take over: everything that could fail is done."""
         candidate.held.pop_all()  # what it opened belongs to the running daemon now
         running = self._running
@@ -175,13 +198,14 @@ class Reload:
         changes += [key for key in keys if key != "bundle"]
         daemon.settle()
         if candidate.loaded is not None or "cameras" in keys:
-            running.outgoing.end_recording(f"reload, {', '.join(changes)}")
+            running.outgoing.end_recording(f"{loading.what}, {', '.join(changes)}")
         letting_go = _LettingGo()
         changed = self._take_cameras(daemon, candidate, letting_go)
         self._take_loaded(daemon, candidate, letting_go)
         running.config = candidate.config
         letting_go.start()
-        return _Taken(letting_go, changed, changes, {"bundle_before": before, "loading_s": round(loading_s, 3)})
+        loading_s = round((now_ns - loading.begun_ns) / 1e9, 3)
+        return _Taken(loading.what, letting_go, changed, changes, {"bundle_before": before, "loading_s": loading_s})
 
     def _take_loaded(self, daemon: Daemon, candidate: Candidate, letting_go: _LettingGo) -> None:
         """Let bundle, engine and rules take over."""
@@ -196,7 +220,10 @@ class Reload:
             daemon.take_engine(new.pipeline)
             health = running.health
             health.bundle_id, health.degraded = new.bundle.id, new.engine.degraded
-            health.planned_mib = needed_mib(new.bundle, config, runtime_mib(new.bundle, config.engine))
+            health.smaller = candidate.smaller
+            health.planned_mib = needed_mib(
+                new.bundle, config, runtime_mib(new.bundle, engine_config(config, candidate.smaller))
+            )
             if health.classes is not None:
                 health.classes = health.classes.carried_to([info.sku for info in new.bundle.classes])
             letting_go.closers.append(old.held.close)

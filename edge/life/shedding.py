@@ -1,5 +1,6 @@
 """Doing less where the ladder says so (`edge.degrade.ladder`): a duty of the loop, once a second.
 
+Where a step asks for the smaller engine, `edge.life.reload` sees that in `daemon.measures` and lets it take over.
 Every turn brings all cameras to what the step asks for, so one that came with another configuration, or failed and was
 opened again meanwhile, is thinned or closed like the others.
 """
@@ -10,7 +11,7 @@ import logging
 
 from edge.capture.camera import CameraState
 from edge.daemon import Daemon, Stream
-from edge.degrade.ladder import Measures, Turn, measures_of, name_of
+from edge.degrade.ladder import Measures, Turn
 from edge.degrade.watch import Watch
 from edge.feedback.state import Finding
 from edge.health import Health
@@ -42,14 +43,14 @@ class Shedding:
         if turn is None:
             return
         self._health.turn = turn
-        daemon.measures = measures_of(turn.step)
+        daemon.measures = turn.measures
         _take(live, daemon.measures)
         self._tell(turn)
 
     def _tell(self, turn: Turn) -> None:
         evidence: dict[str, float | str] = {axis.value: round(value, 3) for axis, value in turn.stress.items()}
         if turn.moved:
-            name, way = name_of(turn.step), "less" if turn.moved > 0 else "more again"
+            name, way = turn.name, "less" if turn.moved > 0 else "more again"
             summary = f"the device does {way}: step {turn.step}, {name}" + (f" ({turn.cause})" if turn.cause else "")
             log.warning("%s", summary)
             found = {"step": float(turn.step), "name": name, **evidence}

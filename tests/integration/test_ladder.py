@@ -87,7 +87,7 @@ def test_a_device_out_of_memory_closes_its_less_important_camera_and_accepts_les
     assert done.stdout.endswith(" decisions compared, 0 differ\n"), done.stderr
 
 
-def testmarks_of_in_the_wrong_order_are_refused_by_name(tmp_path: Path, endpoint: str) -> None:
+def test_marks_in_the_wrong_order_are_refused_by_name(tmp_path: Path, endpoint: str) -> None:
     config = write_config(tmp_path, endpoint, "degrade: {disk_mib: [1, 2, 3]}\n", "id: a, source: 'synthetic: 64x48'")
     done = run("daemon", "--config", config, "--check")
     assert done.returncode == 2

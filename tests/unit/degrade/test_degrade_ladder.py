@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -19,8 +20,7 @@ from edge.degrade.ladder import (
     Ladder,
     Marks,
     Turn,
-    measures_of,
-    name_of,
+    steps_of,
     stress,
 )
 from edge.track import GONE
@@ -34,8 +34,8 @@ WARM = {**CALM, Axis.TEMPERATURE: 80.0}
 class Shop(Ladder):
     """A ladder with as many live cameras as it was made with."""
 
-    def __init__(self, cameras: int, calm_s: float = 30) -> None:
-        super().__init__(MARKS, calm_s)
+    def __init__(self, cameras: int, calm_s: float = 30, smaller: bool = False) -> None:
+        super().__init__(MARKS, calm_s, smaller)
         self.cameras = cameras
 
     def at(self, readings: dict[Axis, float], now_s: float) -> Turn:
@@ -61,7 +61,7 @@ def steps(one: Shop, readings: dict[Axis, float], start_s: int, seconds: int) ->
         (Marks(0.15, 0.08, 0.04), 0.02, 2.5),
     ],
 )
-def test_stress_is_told_by_themarks_of_whichever_way_they_run(marks: Marks, value: float, expected: float) -> None:
+def test_stress_is_told_by_the_marks_whichever_way_they_run(marks: Marks, value: float, expected: float) -> None:
     assert stress(value, marks) == pytest.approx(expected)
 
 
@@ -75,17 +75,17 @@ def test_a_hot_device_goes_down_step_by_step_and_names_its_reason() -> None:
 
 def test_what_is_critical_takes_all_steps_at_once() -> None:
     turn = ladder().at(SCORCHING, 0)
-    assert (turn.step, name_of(turn.step)) == (5, "shed_camera")
-    assert measures_of(turn.step).shed == 2
+    assert (turn.step, turn.name) == (5, "shed_camera")
+    assert turn.measures.shed == 2
 
 
 def test_one_camera_is_never_closed() -> None:
     assert ladder(cameras=1).at(SCORCHING, 0).step == 3
     assert ladder(cameras=0).at(SCORCHING, 0).step == 3
-    assert measures_of(3).shed == 0
+    assert steps_of(1, smaller=False)[3][1].shed == 0
 
 
-def test_between_themarks_of_nothing_moves_and_calm_gives_a_step_back_each_time() -> None:
+def test_between_the_marks_nothing_moves_and_calm_gives_a_step_back_each_time() -> None:
     one = ladder()
     assert one.at(SCORCHING, 0).step == 5
     assert set(steps(one, WARM, 1, 300)) == {5}
@@ -136,15 +136,44 @@ def test_what_cannot_be_read_is_left_out() -> None:
 
 
 def test_each_step_does_no_more_than_the_one_before_and_only_the_whole_accepts_at_the_usual_cut_points() -> None:
-    for step in range(1, 12):
-        before, after = measures_of(step - 1), measures_of(step)
+    found = [measures for _, measures in steps_of(9, smaller=True)]
+    assert len(found) == 13
+    for before, after in pairwise(found):
         assert after.every >= before.every
         assert after.still_every >= before.still_every
         assert after.shed >= before.shed
         assert after.batch == 1 or before.batch == 0
+        assert after.smaller >= before.smaller
         assert after.strict
-    assert not measures_of(0).strict
+    assert not found[0].strict
     assert all(measures.still_every < GONE for _, measures in STEPS)
+
+
+def test_a_smaller_engine_is_the_last_step_and_not_taken_while_memory_is_short() -> None:
+    one = Shop(2, smaller=True)
+    turn = one.at(SCORCHING, 0)
+    assert (turn.step, turn.name) == (5, "smaller_engine")
+    assert (turn.measures.shed, turn.measures.smaller) == (1, True)
+    assert one.at({**SCORCHING, Axis.MEMORY: 0.1}, 1).name == "smaller_engine", "one that is there stays"
+    for axis, value in ((Axis.MEMORY, 0.1), (Axis.OWN_MEMORY, 0.9), (Axis.MEMORY, 0.01)):
+        tense = Shop(2, smaller=True)
+        assert tense.at({**SCORCHING, axis: value}, 0).name == "shed_camera"
+        assert tense.at({**CALM, axis: value}, 1).measures.smaller is False
+        assert tense.at(SCORCHING, 2).name == "smaller_engine", "there is room now"
+    assert Shop(2).at(SCORCHING, 0).name == "shed_camera", "there is none"
+
+
+def test_cameras_that_come_and_go_neither_take_nor_leave_the_smaller_engine() -> None:
+    one = Shop(3, smaller=True)
+    assert steps(one, HOT, 0, 5 * CLIMB_S)[-1] == 5
+    one.cameras = 2
+    turn = one.at(WARM, 30)
+    assert (turn.name, turn.measures.shed) == ("shed_camera", 1)
+    assert one.at(HOT, 40).name == "smaller_engine"
+    one.cameras = 4
+    turn = one.at(WARM, 41)
+    assert (turn.name, turn.measures.shed) == ("smaller_engine", 3)
+    assert [one.at(CALM, 42 + 31 * n).name for n in range(3)] == ["smaller_engine", "shed_camera", "shed_camera"]
 
 
 values = st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.floats(0, 200))
