@@ -30,6 +30,9 @@ def bundles_of(config: DaemonConfig) -> tuple[Bundle, Bundle | None]:
     if config.degrade is None or not config.degrade.smaller:
         return usual, None
     smaller = read_bundle(real_path(Path(config.degrade.smaller)))
+    if smaller.id == usual.id:
+        found = f"{smaller.path}: degrade.smaller is the bundle itself, {usual.id}"
+        raise BundleError(f"{found}; give one on a smaller engine, or leave it out")
     refuse_unlike(usual, smaller)
     return usual, smaller
 

@@ -216,11 +216,11 @@ class Reload:
             running.feedback = Feedback(config.feedback.audit_share, clerk)
             if new is not old or config.feedback != running.config.feedback:
                 follow(clerk, config.feedback, new.bundle)
+        running.health.smaller = candidate.smaller
         if new is not old:
             daemon.take_engine(new.pipeline)
             health = running.health
             health.bundle_id, health.degraded = new.bundle.id, new.engine.degraded
-            health.smaller = candidate.smaller
             health.planned_mib = needed_mib(
                 new.bundle, config, runtime_mib(new.bundle, engine_config(config, candidate.smaller))
             )

@@ -15,6 +15,7 @@ from edge.bundle import Bundle
 from edge.config import CameraConfig, DaemonConfig, DegradeConfig, EngineConfig, PublishConfig
 from edge.degrade.smaller import bundles_of, engine_config, refuse_unlike
 from edge.errors import BundleError
+from edge.parameters import QualityLimits
 
 PROMISE = {"accept_error": 0.01, "near_unknown": 0.1, "certainty": 0.9, "mix": "uniform"}
 STRICT = {"accept_error": 0.0075, "near_unknown": 0.1, "certified": True}
@@ -78,7 +79,11 @@ def off_sale(info: Any) -> Any:
 
 
 def test_both_are_read_and_the_plan_of_the_one_is_not_the_others(tmp_path: Path) -> None:
-    usual, smaller = (samples.write_sample_bundle(tmp_path / name) for name in ("usual", "smaller"))
+    usual = samples.write_sample_bundle(tmp_path / "usual")
+    rules = samples.rules(6)
+    smaller = samples.write_sample_bundle(
+        tmp_path / "smaller", changed_rules=replace(rules, quality=QualityLimits(20, 5.0))
+    )
     config = DaemonConfig(
         device_id="cart",
         bundle=str(usual),
@@ -93,5 +98,7 @@ def test_both_are_read_and_the_plan_of_the_one_is_not_the_others(tmp_path: Path)
     assert (found[0].path.name, found[1].path.name) == ("usual", "smaller")
     assert engine_config(config, smaller=False) == config.engine
     assert engine_config(config, smaller=True) == EngineConfig(threads=2)
+    with pytest.raises(BundleError, match=r"degrade\.smaller is the bundle itself"):
+        bundles_of(structs.replace(config, degrade=DegradeConfig(smaller=str(usual))))
     with pytest.raises(BundleError, match="missing"):
         bundles_of(structs.replace(config, degrade=DegradeConfig(smaller=str(tmp_path / "missing"))))
