@@ -275,3 +275,13 @@ def test_an_event_is_told_as_kept_once_it_is_on_the_disk_and_survives_a_full_out
             put_many(courier, 100)
         assert b"event" in [payload for _, payload in small.waiting(0, 100)]
         assert courier.state().lost[EVENT] == 0
+
+
+def test_an_event_that_finds_no_room_is_not_told_as_kept(tmp_path: Path, endpoint: str) -> None:
+    kept = threading.Event()
+    with Store(tmp_path / "small.sqlite", Limits(20, 1 << 20)) as small:
+        with Courier(small, endpoint, time.monotonic_ns) as courier:
+            assert all(courier.put(Route.REVIEW, b"review") for _ in range(20))
+            assert courier.put(EVENT, b"event", kept.set)
+        assert courier.state().lost[EVENT] == 1
+        assert not kept.is_set(), "it is on no disk: who found it must tell of it again"
