@@ -147,8 +147,9 @@ class Store:
 
     def _take_reserve(self) -> None:
         """Make sure of the room to delete in; raises sqlite3.OperationalError where there is none."""
-        if self._reserve.exists():
-            return
+        with suppress(OSError):
+            if self._reserve.stat().st_size >= self._limits.reserve_bytes:
+                return  # a smaller one was cut short by a kill
         self._opened().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         try:
             with self._reserve.open("wb") as file:
