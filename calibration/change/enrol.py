@@ -36,14 +36,16 @@ from numpy.typing import NDArray
 from calibration.change.photos import ProductPhotos
 from calibration.change.products import (
     DISCONTINUED,
+    NEVER,
     NEW,
-    AcceptCuts,
+    NONE,
     Entry,
     bundle_of,
     entries_of,
     near_pair,
     settled,
     strictest,
+    twins_of_calibration,
 )
 from calibration.rules.twins import CONFUSED, MIN_CONFUSIONS
 from calibration.space.crowding import centres_of, nearest_cosine
@@ -130,7 +132,7 @@ def _entry(
     rows, bent = prototype_rows(prototypes, bundle.table.scale)
     notes = [f"{bent} of {len(rows)} prototypes bent into the range of the table"] if bent else []
     cuts = strictest(entries)
-    own, source = AcceptCuts(np.inf, -np.inf, np.inf, -np.inf), "none"
+    own, source = NEVER, NONE
     if cuts is None:
         notes.append("never accepted: this bundle certifies nothing")
     elif len(embeddings) < 2:
@@ -222,12 +224,8 @@ def _might_accept(bundle: Bundle, engine: Engine, photos: ProductPhotos) -> set[
 
 def _twin_cosine(bundle: Bundle) -> float | None:
     """Return the cosine of calibration's least twin pair, None without any."""
-    found = {(pair.first, pair.second) for pair in bundle.info.near}
-    skus = [info.sku for info in bundle.classes]
-    centres, cuts = centres_of(bundle.table), bundle.rules.cuts
-    pairs = [(index, int(twin)) for index, twin in enumerate(cuts.twin) if twin >= 0]
-    calibrated = [(a, b) for a, b in pairs if tuple(sorted((skus[a], skus[b]))) not in found]
-    return min((float(centres[a] @ centres[b]) for a, b in calibrated), default=None)
+    centres = dict(zip((info.sku for info in bundle.classes), centres_of(bundle.table), strict=True))
+    return min((float(centres[a] @ centres[b]) for a, b in twins_of_calibration(bundle)), default=None)
 
 
 def _nearest_cosine(bundle: Bundle) -> float:

@@ -19,10 +19,13 @@ from dataclasses import replace
 from calibration.change.products import (
     DISCONTINUED,
     ISOLATED,
+    NEVER,
+    NONE,
     alone_without,
     bundle_of,
     entries_of,
     strictest,
+    twins_of_calibration,
     without,
 )
 from edge.bundle import Bundle
@@ -74,7 +77,10 @@ def removed(bundle: Bundle, sku: str) -> Bundle:
     for other in alone_without(bundle, sku):
         entry = entries[other]
         if cuts is not None and entry.accept_confidence <= 1.0:
-            entries[other] = replace(entry, **cuts._asdict(), source=ISOLATED)
+            entries[other] = replace(entry, **cuts.within(entry)._asdict(), source=ISOLATED)
+    for other, twin in twins_of_calibration(bundle):
+        if twin == sku:
+            entries[other] = replace(entries[other], **NEVER._asdict(), source=NONE)
     return bundle_of(bundle, entries, near)
 
 
