@@ -31,6 +31,7 @@ from edge.bundle import Bundle, NearPair, Rules
 from edge.parameters import ClassInfo, PrototypeTable
 
 __all__ = [
+    "ACTIVE",
     "DISCONTINUED",
     "ISOLATED",
     "NEVER",
@@ -48,6 +49,7 @@ __all__ = [
     "without",
 ]
 
+ACTIVE = "active"  # the status of a product on sale
 DISCONTINUED = "discontinued"  # the status of a tombstone
 ISOLATED = "isolated"  # source of the cut points of a product without near neighbours
 NONE = "none"  # ... of one that is never accepted

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calibration.change.products import (
+    ACTIVE,
     DISCONTINUED,
     ISOLATED,
     NEVER,
@@ -60,7 +61,7 @@ def reinstated(bundle: Bundle, sku: str) -> Bundle:
     if info.status != DISCONTINUED:
         raise InputError(f"{sku}: is {info.status}, expected a discontinued product; nothing to change")
     before = [change.was for change in bundle.info.changes if change.sku == sku and change.change == "retire"]
-    status = next((was for was in reversed(before) if was not in ("", DISCONTINUED)), "active")
+    status = next((was for was in reversed(before) if was not in ("", DISCONTINUED)), ACTIVE)
     entries = entries_of(bundle)
     entry = replace(entries[sku], info=replace(info, status=status), successor="")
     return bundle_of(bundle, {**entries, sku: entry}, bundle.info.near)
