@@ -15,11 +15,13 @@ import json
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no stubs
 
 from builder.bytes_to_float import float_input
 from builder.opset import in_target_opset
@@ -65,7 +67,7 @@ def modelopt_graph(
         _run(path, python, folder)
         try:
             result = onnx.load(int8_file)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, DecodeError) as error:
             raise ModelError(f"{path}: nvidia-modelopt wrote no graph ({error}); leave --modelopt out") from None
     result = in_target_opset(path, result)
     keep_standard_opset(result)
@@ -90,11 +92,15 @@ def refuse_other_form(path: Path, model: onnx.ModelProto, given: onnx.ModelProto
         raise ModelError(f"{path}: nvidia-modelopt quantised nothing{_OTHER}")
     expected = float_input(given).graph
     for found, wanted in ((model.graph.input, expected.input), (model.graph.output, expected.output)):
-        if [(one.name, one.type.tensor_type.elem_type) for one in found] != [
-            (one.name, one.type.tensor_type.elem_type) for one in wanted
-        ]:
-            names = ", ".join(one.name for one in found)
+        if _ends(found) != _ends(wanted):
+            names = ", ".join(f"{name} {shape}" for name, _, shape in _ends(found))
             raise ModelError(f"{path}: nvidia-modelopt changed inputs or outputs ({names}){_OTHER}")
+
+
+def _ends(values: Iterable[onnx.ValueInfoProto]) -> list[tuple[str, int, tuple[int, ...]]]:
+    """Return name, kind and shape of inputs or outputs; 0 for a size that is free, whatever it is called."""
+    kinds = [(value.name, value.type.tensor_type) for value in values]
+    return [(name, kind.elem_type, tuple(size.dim_value for size in kind.shape.dim)) for name, kind in kinds]
 
 
 _OTHER = ", which not every TensorRT takes; leave --modelopt out"
@@ -104,14 +110,14 @@ def _run(path: Path, python: Path, folder: Path) -> None:
     """Start the other Python in `folder` and wait; its last words are in the error."""
     command = [str(python), "-I", str(_CHILD), str(folder / "order.json")]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=MOST_S, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=MOST_S, check=False)
     except OSError as error:
         raise InputError(f"--modelopt {python}: {error.strerror}; expected a Python; {_INSTALL}") from None
     except subprocess.TimeoutExpired:
         raise ModelError(f"{path}: nvidia-modelopt did not end within {MOST_S} s; give fewer --photos") from None
     if done.returncode == 0:
         return
-    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:300]
+    last = (done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"])[-1][:300]
     if "ModuleNotFoundError" in last or "ImportError" in last:
         raise InputError(f"--modelopt {python}: {last}; {_INSTALL}")
     raise ModelError(f"{path}: nvidia-modelopt cannot quantise it ({last}); leave --modelopt out")

@@ -21,6 +21,7 @@ from edge.locate import locator_from_config
 from edge.lookup import Nearest, agrees
 from edge.pipeline import Pipeline
 from edge.ports import Engine, Locator
+from edge.sealed import refuse_replaced
 
 __all__ = [
     "Loaded",
@@ -70,7 +71,9 @@ def engine_of(bundle: Bundle, config: EngineConfig) -> Iterator[Engine]:
     if bundle.info.engine != config.fallback == REFERENCE:
         engines.append(open_reference(bundle.info.engine, bundle.graph, spec))
     with ExitStack() as stack:
-        yield _first_that_works(bundle, engines, stack)
+        engine = _first_that_works(bundle, engines, stack)
+        refuse_replaced(bundle.path, bundle.id)  # the engine read its graph after the bundle was verified
+        yield engine
 
 
 @contextmanager

@@ -208,12 +208,12 @@ def _positive(arrays: _Arrays, name: str, path: Path) -> float:
 
 def _read_rules(path: Path, info: BundleInfo) -> Rules:
     arrays, shape = _Arrays(path), (info.classes,)
-    weights = arrays.take("confidence", np.float64, (3,))
+    weights = arrays.finite("confidence", (3,))
     confidence = ConfidenceModel(
         similarity_weight=float(weights[0]),
         margin_weight=float(weights[1]),
         bias=float(weights[2]),
-        class_offset=arrays.take("class_offset", np.float32, shape),
+        class_offset=arrays.finite("class_offset", shape, np.float32),
     )
     gap, error, largest = arrays.finite("verify_set", (3,))
     cuts = Cuts(
@@ -249,6 +249,8 @@ def _refuse_looser(path: Path, cuts: Cuts) -> None:
 def _read_golden(path: Path, info: BundleInfo) -> Golden:
     arrays = _Arrays(path)
     crops = arrays.take("crops", np.uint8, (None, info.input.height_px, info.input.width_px, 3))
+    if not len(crops):
+        raise BundleError(f"{path}: no crop, expected one at least: no engine could be tested; calibrate again")
     return Golden(crops, arrays.take("rows", np.float32, (len(crops), info.dimension + 1)))
 
 
@@ -275,9 +277,9 @@ class _Arrays:
             raise BundleError(f"{self._path}: {name} holds NaN; calibrate again")
         return array
 
-    def finite(self, name: str, shape: tuple[int]) -> NDArray[np.float64]:
-        """Return an array of float64 that holds no infinity either."""
-        array = self.take(name, np.float64, shape)
+    def finite(self, name: str, shape: tuple[int], dtype: Any = np.float64) -> NDArray[Any]:
+        """Return an array that holds no infinity either."""
+        array = self.take(name, dtype, shape)
         if not np.isfinite(array).all():
             raise BundleError(f"{self._path}: {name} holds an infinity; calibrate again")
         return array

@@ -31,7 +31,7 @@ from edge.config import CameraConfig
 from edge.degrade.ladder import Measures
 from edge.degrade.still import StillGate
 from edge.engine_queue import EngineQueue, Ticket
-from edge.errors import CaptureError
+from edge.errors import CaptureError, InputError
 from edge.outgoing import Outgoing
 from edge.pipeline import Batch, Pipeline
 from edge.ports import Locator
@@ -246,7 +246,10 @@ class Daemon:
         if stream.camera.is_live:
             age = (taken_ns - frame.captured_ns) / (stream.max_age_ms * 1e6)
             self._queue = age if self._queue is None else min(age, self._queue)
-        regions = stream.gate.open_for(frame.image, stream.locator.locate(frame), measures.still_every)
+        found = self._located(stream, frame)
+        if found is None:
+            return
+        regions = stream.gate.open_for(frame.image, found, measures.still_every)
         ready_ns = watch.lap(Stage.LOCATE)
         number, tickets = stream.tracker.next_frame(), []
         for batch in self._pipeline.prepare([cut(frame.image, region) for region in regions], self._limit):
@@ -262,6 +265,21 @@ class Daemon:
             self.settle()
         self._outgoing.frame(frame, strict, measures.still_every)
         stream.camera.release(frame)
+
+    def _located(self, stream: Stream, frame: Frame) -> Sequence[Region] | None:
+        """Return where to look; None where the frames of a live camera are not what its locator was made for: then it
+        fails like one that gives none, and the others go on. A file is a person's to mend, who hears of it at once.
+        """
+        try:
+            found = stream.locator.locate(frame)
+        except InputError as error:
+            if not stream.camera.is_live:
+                raise
+            stream.camera.release(frame)
+            stream.camera.refuse(str(error).removeprefix(f"camera {frame.camera_id}: "))
+            return None
+        stream.backoff.succeeded()
+        return found
 
     def _let_go(self, stream: Stream, ready: Sequence[Camera]) -> None:
         """Let the engine begin with what is held, unless a wait for crops of other cameras pays.
@@ -342,8 +360,6 @@ class Daemon:
             wait_ms = stream.backoff.failed(self._clock_ns(), FROZEN_CAP_MS if frozen else None)
             log.warning("%s; %s", error, "given up" if stream.ended else f"opened again in {wait_ms} ms")
         else:
-            if frame is not None:
-                stream.backoff.succeeded()
             return frame
         return None
 

@@ -31,7 +31,7 @@ from typing import Any
 from edge.errors import BundleError, InputError
 from edge.writing import cannot_write, real_path
 
-__all__ = ["MANIFEST", "Sealed", "open_sealed", "refuse_foreign", "write_sealed"]
+__all__ = ["MANIFEST", "Sealed", "open_sealed", "refuse_foreign", "refuse_replaced", "write_sealed"]
 
 MANIFEST = "manifest.json"
 _AT_FDCWD = -100
@@ -102,6 +102,19 @@ def open_sealed(path: Path, kind: str, schema: int) -> Sealed:
     for name, entry in parsed["files"].items():
         _verify(path, name, entry, kind)
     return Sealed(path, identity, kind, schema, parsed["content"], parsed["files"])
+
+
+def refuse_replaced(path: Path, identity: str) -> None:
+    """Raise BundleError where another folder stands at `path` by now than that of this id.
+
+    To be asked after a file was read there once more: a folder is replaced whole, so its manifest tells of all of it.
+    """
+    try:
+        found = json.loads((path / MANIFEST).read_bytes())["id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = "gone"
+    if found != identity:
+        raise BundleError(f"{path}: is {found} by now, {identity} was verified; start, or reload, once more")
 
 
 def _parse(manifest: Path, raw: bytes) -> dict[str, Any]:

@@ -133,8 +133,12 @@ def _remove(argv: Sequence[str]) -> int:
     bundle = _read(arguments)
     changed = removed(bundle, arguments.sku)
     change = Change(change="remove", sku=arguments.sku, date=arguments.date)
-    lost = [f"{sku}: its twin is gone" for sku, e in entries_of(bundle).items() if e.twin == arguments.sku]
-    lost += [f"{sku}: its successor is gone" for sku, e in entries_of(bundle).items() if e.successor == arguments.sku]
+    before, after = entries_of(bundle), entries_of(changed)
+    lost = []
+    for sku in (sku for sku, e in before.items() if e.twin == arguments.sku):
+        never = before[sku].accept_confidence <= 1.0 < after[sku].accept_confidence
+        lost.append(f"{sku}: its twin is gone{', never accepted until calibrated' if never else ''}")
+    lost += [f"{sku}: its successor is gone" for sku, e in before.items() if e.successor == arguments.sku]
     _show(_write(arguments, bundle, changed, change), changed, change, bundle, [("note", text) for text in lost])
     return 0
 

@@ -13,7 +13,8 @@ What it gets
   enough to be accepted as the other), when CONFUSED of the photos (two at least) have it as best candidate, or
   when a single one would be accepted as it. To a single photo the nearest product that might accept it is near: of 25
   rendered products enrolled from one photo each, 16 and 17 of 500 camera photos were accepted as another product
-  without this rule, 4 and 2 with it. Near products are verified, never accepted (`calibration.change.products`).
+  without this rule, 4 and 2 with it. What is off sale counts as if it were not, for it may be reinstated. Near products
+  are verified, never accepted (`calibration.change.products`).
 
 A product whose centre comes nearer than DUPLICATE to another one's is refused until that one is named with --force: 60
 products of a rendered catalogue of 1,000, enrolled again from part of their photos, lay at 0.982 to 0.998 to themselves
@@ -35,15 +36,17 @@ from numpy.typing import NDArray
 
 from calibration.change.photos import ProductPhotos
 from calibration.change.products import (
-    DISCONTINUED,
+    ACTIVE,
+    NEVER,
     NEW,
-    AcceptCuts,
+    NONE,
     Entry,
     bundle_of,
     entries_of,
     near_pair,
     settled,
     strictest,
+    twins_of_calibration,
 )
 from calibration.rules.twins import CONFUSED, MIN_CONFUSIONS
 from calibration.space.crowding import centres_of, nearest_cosine
@@ -86,8 +89,9 @@ def enrol(bundle: Bundle, engine: Engine, info: ClassInfo, photos: ProductPhotos
     draft = bundle_of(bundle, {**entries, info.sku: entry}, bundle.info.near)
     cosines = _cosines(draft, info.sku)
     _refuse_duplicates(info.sku, cosines, forced)
-    decisions = _left_out_and_judged(bundle, engine, entry, photos)
-    near = _near(bundle, engine, info.sku, cosines, (photos, decisions))
+    shelf = _all_on_sale(bundle)
+    decisions = _left_out_and_judged(shelf, engine, entry, photos)
+    near = _near(shelf, engine, info.sku, cosines, (photos, decisions))
     pairs = [near_pair(info.sku, sku, cosines[sku]) for sku in sorted({*near, *forced})]
     everyone = (*bundle.info.near, *pairs)
     changed = bundle_of(bundle, settled({**entries, info.sku: entry}, everyone), everyone)
@@ -130,7 +134,7 @@ def _entry(
     rows, bent = prototype_rows(prototypes, bundle.table.scale)
     notes = [f"{bent} of {len(rows)} prototypes bent into the range of the table"] if bent else []
     cuts = strictest(entries)
-    own, source = AcceptCuts(np.inf, -np.inf, np.inf, -np.inf), "none"
+    own, source = NEVER, NONE
     if cuts is None:
         notes.append("never accepted: this bundle certifies nothing")
     elif len(embeddings) < 2:
@@ -163,6 +167,11 @@ def _refuse_duplicates(sku: str, cosines: Mapping[str, float], forced: Sequence[
             f"{sku}: its photos look like {other} (cosine {-cosine:.3f}, expected {DUPLICATE} at most); if it is "
             f"another product all the same, add --force {other}: both will be verified, never accepted"
         )
+
+
+def _all_on_sale(bundle: Bundle) -> Bundle:
+    """Return the bundle with every tombstone on sale: what looks alike does so too when it is reinstated."""
+    return replace(bundle, classes=tuple(replace(info, status=ACTIVE) for info in bundle.classes))
 
 
 def _left_out_and_judged(bundle: Bundle, engine: Engine, entry: Entry, photos: ProductPhotos) -> list[Decision]:
@@ -214,7 +223,7 @@ def _might_accept(bundle: Bundle, engine: Engine, photos: ProductPhotos) -> set[
     entries, might = entries_of(bundle), set()
     for decision in _judged(Pipeline(bundle, engine), photos, np.arange(len(photos))):
         found = (entries[candidate.sku] for candidate in decision.candidates)
-        able = [e for e in found if e.accept_confidence <= 1.0 and e.info.status != DISCONTINUED]
+        able = [e for e in found if e.accept_confidence <= 1.0]
         if able and decision.ood_score <= able[0].accept_strangeness:
             might.add(able[0].info.sku)
     return might
@@ -222,12 +231,8 @@ def _might_accept(bundle: Bundle, engine: Engine, photos: ProductPhotos) -> set[
 
 def _twin_cosine(bundle: Bundle) -> float | None:
     """Return the cosine of calibration's least twin pair, None without any."""
-    found = {(pair.first, pair.second) for pair in bundle.info.near}
-    skus = [info.sku for info in bundle.classes]
-    centres, cuts = centres_of(bundle.table), bundle.rules.cuts
-    pairs = [(index, int(twin)) for index, twin in enumerate(cuts.twin) if twin >= 0]
-    calibrated = [(a, b) for a, b in pairs if tuple(sorted((skus[a], skus[b]))) not in found]
-    return min((float(centres[a] @ centres[b]) for a, b in calibrated), default=None)
+    centres = dict(zip((info.sku for info in bundle.classes), centres_of(bundle.table), strict=True))
+    return min((float(centres[a] @ centres[b]) for a, b in twins_of_calibration(bundle)), default=None)
 
 
 def _nearest_cosine(bundle: Bundle) -> float:

@@ -5,8 +5,9 @@ Invariants, each with a property test
 - Products are sorted by SKU, so the order of changes leaves no trace; twins and successors are held by SKU, so no index
   can point at the wrong product.
 - A product that is removed leaves nothing behind: who named it as successor names nobody, whose twin it was has none
-  (or the next in the near pairs), and all others keep their values; only a product that calibration saw among near
-  neighbours and that stands alone without this one takes the strictest cut points (`alone_without`).
+  (or the next in the near pairs), and all others keep their values. Only a product that calibration saw among near
+  neighbours and that stands alone without this one takes the strictest cut points (`alone_without`), and one that
+  calibration called its twin is never accepted (`twins_of_calibration`).
 - What no product owns passes through untouched: slopes and bias of the confidence, unknown threshold, quality limits,
   the verify rule, the scale of the table.
 
@@ -30,9 +31,12 @@ from edge.bundle import Bundle, NearPair, Rules
 from edge.parameters import ClassInfo, PrototypeTable
 
 __all__ = [
+    "ACTIVE",
     "DISCONTINUED",
     "ISOLATED",
+    "NEVER",
     "NEW",
+    "NONE",
     "AcceptCuts",
     "Entry",
     "alone_without",
@@ -41,11 +45,14 @@ __all__ = [
     "near_pair",
     "settled",
     "strictest",
+    "twins_of_calibration",
     "without",
 ]
 
+ACTIVE = "active"  # the status of a product on sale
 DISCONTINUED = "discontinued"  # the status of a tombstone
 ISOLATED = "isolated"  # source of the cut points of a product without near neighbours
+NONE = "none"  # ... of one that is never accepted
 NEW = "new"  # tier, source of cut points and status of a product that was enrolled after calibration
 _NONE = -1
 
@@ -57,6 +64,18 @@ class AcceptCuts(NamedTuple):
     accept_strangeness: float
     strict_confidence: float
     strict_strangeness: float
+
+    def within(self, entry: Entry) -> AcceptCuts:
+        """Return the stricter of these and those of a product, one by one."""
+        return AcceptCuts(
+            max(self.accept_confidence, entry.accept_confidence),
+            min(self.accept_strangeness, entry.accept_strangeness),
+            max(self.strict_confidence, entry.strict_confidence),
+            min(self.strict_strangeness, entry.strict_strangeness),
+        )
+
+
+NEVER = AcceptCuts(np.inf, -np.inf, np.inf, -np.inf)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,6 +178,13 @@ def alone_without(bundle: Bundle, sku: str) -> set[str]:
     after = dict(zip(rest, nearest_cosine(centres[rest]).tolist(), strict=True))
     alone = [index for index in rest if after[index] < edge <= before[index]]
     return {bundle.classes[index].sku for index in alone}
+
+
+def twins_of_calibration(bundle: Bundle) -> list[tuple[str, str]]:
+    """Return each product that calibration found a twin for, with it; those of near pairs are not among them."""
+    found = {(pair.first, pair.second) for pair in bundle.info.near}
+    pairs = [(sku, entry.twin) for sku, entry in entries_of(bundle).items() if entry.twin]
+    return [(sku, twin) for sku, twin in pairs if (min(sku, twin), max(sku, twin)) not in found]
 
 
 def strictest(entries: Mapping[str, Entry]) -> AcceptCuts | None:

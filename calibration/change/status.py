@@ -17,12 +17,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calibration.change.products import (
+    ACTIVE,
     DISCONTINUED,
     ISOLATED,
+    NEVER,
+    NONE,
     alone_without,
     bundle_of,
     entries_of,
     strictest,
+    twins_of_calibration,
     without,
 )
 from edge.bundle import Bundle
@@ -57,7 +61,7 @@ def reinstated(bundle: Bundle, sku: str) -> Bundle:
     if info.status != DISCONTINUED:
         raise InputError(f"{sku}: is {info.status}, expected a discontinued product; nothing to change")
     before = [change.was for change in bundle.info.changes if change.sku == sku and change.change == "retire"]
-    status = next((was for was in reversed(before) if was not in ("", DISCONTINUED)), "active")
+    status = next((was for was in reversed(before) if was not in ("", DISCONTINUED)), ACTIVE)
     entries = entries_of(bundle)
     entry = replace(entries[sku], info=replace(info, status=status), successor="")
     return bundle_of(bundle, {**entries, sku: entry}, bundle.info.near)
@@ -74,7 +78,10 @@ def removed(bundle: Bundle, sku: str) -> Bundle:
     for other in alone_without(bundle, sku):
         entry = entries[other]
         if cuts is not None and entry.accept_confidence <= 1.0:
-            entries[other] = replace(entry, **cuts._asdict(), source=ISOLATED)
+            entries[other] = replace(entry, **cuts.within(entry)._asdict(), source=ISOLATED)
+    for other, twin in twins_of_calibration(bundle):
+        if twin == sku:
+            entries[other] = replace(entries[other], **NEVER._asdict(), source=NONE)
     return bundle_of(bundle, entries, near)
 
 

@@ -53,6 +53,10 @@ class Camera(FrameSource):
         Harmless when repeated.
         """
 
+    def refuse(self, why: str) -> None:
+        """Fail with the next `read`: the reader cannot use what the source gives. `reopen` tries again."""
+        raise CaptureError(f"camera {self.camera_id}: {why}")
+
     def shed(self) -> None:
         """Close the source until `reopen`; harmless for one that does not know how."""
 

@@ -27,6 +27,7 @@ class CaptureReason(str, Enum):
     PROCESS_DIED = "process_died"  # the capture process was killed or crashed
     STALLED = "stalled"  # it was running, and no frame came within read_timeout_ms
     FROZEN = "frozen"  # a live camera gave the same pictures again for frozen_after_ms
+    UNFIT = "unfit"  # its frames are not of the size that `locate` was drawn for
 
 
 ADVICE = {
@@ -39,6 +40,7 @@ ADVICE = {
     CaptureReason.PROCESS_DIED: "look for the out-of-memory killer or a crash in the kernel log; it is reopened",
     CaptureReason.STALLED: "check cable, network and power, or raise read_timeout_ms; it is reopened",
     CaptureReason.FROZEN: "check the camera, or raise frozen_after_ms where the scene is drawn; it is reopened",
+    CaptureReason.UNFIT: "mend `locate`, or set the resolution of the camera back; it is reopened",
 }
 
 _CREDENTIALS = re.compile(r"://\S*@")

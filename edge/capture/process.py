@@ -91,6 +91,11 @@ class ProcessCamera(Camera):
         self.reopened += 1
         self._open()
 
+    def refuse(self, why: str) -> None:
+        """Kill the process; frames that are in the ring come before the failure."""
+        if self._entered:
+            self._condemn(CaptureReason.UNFIT, why)
+
     def shed(self) -> None:
         """End the process and give back its memory; frames that nobody read count as dropped."""
         if self._entered:

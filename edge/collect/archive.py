@@ -105,12 +105,16 @@ class Archive:
 
 def _add(database: sqlite3.Connection, payload: bytes) -> Added:
     try:
-        message = messages.decode(payload)
-        if isinstance(message, messages.HealthMessage):
-            raise InputError("a heartbeat, expected a decision or an event")
-    except InputError as error:
+        return _add_message(database, payload)
+    except (InputError, OverflowError) as error:  # SQLite's integers have 64 bits, those of a message any number
         database.execute("INSERT OR IGNORE INTO rejected VALUES (?, ?)", (payload, str(error)))
         return Added(rejected=1)
+
+
+def _add_message(database: sqlite3.Connection, payload: bytes) -> Added:
+    message = messages.decode(payload)
+    if isinstance(message, messages.HealthMessage):
+        raise InputError("a heartbeat, expected a decision or an event")
     if isinstance(message, messages.EventMessage):
         values = (message.event_id, message.device_id, message.bundle_id, message.event, message.summary, payload)
         done = database.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?)", values)

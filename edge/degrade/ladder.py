@@ -15,7 +15,8 @@ Each axis is a reading between three marks: `low` (relaxed, stress 0), `high` (s
 - An axis at 1 or more takes a step down, and another every CLIMB_S while it stays there; one at 2 takes all at once.
 - All axes at 0 or less for `calm_s` give a step back. Between the two nothing moves: that is the hysteresis. Trouble
   that comes back soon after a step back doubles `calm_s`, up to MOST_PATIENCE times; peace for PATIENT_S undoes that.
-- Doing less does not mend a full disk or a low power mode: these hold the ladder at step 1 and take it no further.
+- Doing less does not mend a full disk or a low power mode: these hold the ladder at step 1, take it no further and
+  keep it on no further step.
 - A smaller engine is loaded beside the one that decides, so only while memory is relaxed. It mends too much work.
 - Two axes that worsen together are told as an alarm: what each of them allows says nothing about both.
 
@@ -164,13 +165,13 @@ class Ladder:
         found = {axis: stress(known[axis], marks) for axis, marks in self._marks.items() if axis in known}
         worst = max(found, key=found.__getitem__, default=None)
         level = found[worst] if worst is not None else 0.0
-        if level >= 1:
-            self._calm_since_s = None
-            self._down(found, now_s)
-        elif level > 0:
-            self._calm_since_s = None
-        else:
+        mending = max((value for axis, value in found.items() if axis not in _ONLY_FIRST), default=0.0)
+        if mending <= 0 and (level <= 0 or self._step > 1):
             self._back(now_s)
+        else:
+            self._calm_since_s = None
+            if level >= 1:
+                self._down(mending, all(found.get(axis, 0.0) <= 0 for axis in _MEMORY), now_s)
         cause = f"{worst.value} {readings[worst]:.4g}" if worst is not None and level > 0 else ""
         return Turn(
             self._step, self._step - before, cause, self._worsening(found, now_s), found, *self._steps[self._step]
@@ -186,9 +187,8 @@ class Ladder:
         """Return the last step that can be taken, with or without `room` for another engine beside this one."""
         return len(self._steps) - 1 - (self._smaller and not room)
 
-    def _down(self, found: Mapping[Axis, float], now_s: float) -> None:
-        mending = max((value for axis, value in found.items() if axis not in _ONLY_FIRST), default=0.0)
-        last = self._last(room=all(found.get(axis, 0.0) <= 0 for axis in _MEMORY)) if mending >= 1 else 1
+    def _down(self, mending: float, room: bool, now_s: float) -> None:
+        last = self._last(room) if mending >= 1 else 1
         if self._step >= last or (now_s - self._climbed_s < CLIMB_S and mending < 2):
             return
         if self._step == 0 and now_s - self._stepped_back_s < 2 * self._calm_s * self._patience:

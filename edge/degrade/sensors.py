@@ -80,9 +80,10 @@ class Sensors:
             return said
         try:
             done = subprocess.run(
-                ["nvpmodel", "-q"], capture_output=True, text=True, timeout=NVPMODEL_S, check=True, env=self._path()
+                ["nvpmodel", "-q"], capture_output=True, timeout=NVPMODEL_S, check=True, env=self._path()
             )
-            modes = [line.partition(":")[2].strip() for line in done.stdout.splitlines() if "Power Mode" in line]
+            lines = done.stdout.decode(errors="replace").splitlines()
+            modes = [line.partition(":")[2].strip() for line in lines if "Power Mode" in line]
             said = float(modes[0] != self._power_mode) if modes else None
         except (OSError, subprocess.SubprocessError):
             said = None

@@ -69,6 +69,12 @@ class Watch:
         return self._ladder.update({**readings, **own}, cameras, now_ns / 1e9)
 
     def _run(self) -> None:
+        told = False
         while not self._stop.is_set():
-            self._latest = (self._clock_ns(), self._sensors.read())
+            try:
+                self._latest = (self._clock_ns(), self._sensors.read())
+            except Exception:  # the next reading may be sound, and without this thread nothing would ever move
+                if not told:
+                    log.exception("the sensors cannot be read; a bug")
+                told = True
             self._stop.wait(PERIOD_S)

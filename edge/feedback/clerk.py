@@ -211,8 +211,11 @@ class Clerk:
             self._take_up_to_change()
 
     def _take_up_to_change(self) -> None:
+        waiting = self._queue.qsize()  # first: a change that comes from here on stands behind all of these
         after = self._changes[0].after if self._changes else None
-        while self._got != after and not self._queue.empty() and len(self._pending) < QUEUE:
+        for _ in range(waiting):
+            if self._got == after or len(self._pending) >= QUEUE:
+                return
             self._pending.append(self._queue.get_nowait())
             self._got += 1
 

@@ -176,8 +176,9 @@ class Ledger:
                 return "contradicts"
             if not self._store.counts_in_window(thing):
                 return "late"
-        truth = verdict.true_sku if verdict.true_sku in self._tiers else None
-        truth_tier = self._tiers.get(verdict.true_sku, "none")
+        known = verdict.true_sku in self._tiers or verdict.true_sku == thing.sku  # or was, when it was decided
+        truth = verdict.true_sku if known else None
+        truth_tier = self._tiers.get(verdict.true_sku, thing.tier if known else "none")
         checked = Checked(thing.accepted, thing.audited, thing.sku, thing.tier, truth, truth_tier)
         self._store.set_truth(thing, verdict.true_sku, verdict.source, checked)
         if thing.truth is not None:

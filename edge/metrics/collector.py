@@ -27,7 +27,7 @@ from edge.stages import BOUNDS_MS
 __all__ = ["MAX_CAMERA_SERIES", "MAX_SERIES", "HealthCollector"]
 
 MAX_SERIES = 109
-MAX_CAMERA_SERIES = 21  # 4, 8 reasons to drop a frame, 9 to fail
+MAX_CAMERA_SERIES = 22  # 4, 8 reasons to drop a frame, 10 to fail
 MIB = 1 << 20
 MEMORY_NS = 5_000_000_000  # between two looks at the processes' memory, which takes the kernel milliseconds
 

@@ -178,9 +178,9 @@ class Courier:
                     break
             if not self._pending:
                 return
-            self._store.keep(self._pending)
-            done, self._pending = self._pending, []
-            for entry in done:
+            kept = self._store.keep(self._pending)
+            self._pending = []
+            for entry in kept:
                 if entry.kept is not None:
                     entry.kept()
 

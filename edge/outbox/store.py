@@ -97,14 +97,15 @@ class Store:
             self._database.close()
             self._database = None
 
-    def keep(self, entries: Sequence[Entry]) -> None:
-        """Commit entries, oldest first; raises sqlite3.Error where the disk refuses, and then none of them is kept."""
+    def keep(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Commit entries, oldest first, and return those that had room; raises sqlite3.Error where the disk refuses,
+        and then none of them is kept.
+        """
         before = self.rows, self.bytes, self.lost.copy()
         self._take_reserve()
         try:
             with self._opened() as database:
-                for entry in entries:
-                    self._insert(database, entry)
+                return [entry for entry in entries if self._insert(database, entry)]
         except sqlite3.Error:
             self.rows, self.bytes, self.lost = before
             self._give_reserve()
@@ -146,8 +147,9 @@ class Store:
 
     def _take_reserve(self) -> None:
         """Make sure of the room to delete in; raises sqlite3.OperationalError where there is none."""
-        if self._reserve.exists():
-            return
+        with suppress(OSError):
+            if self._reserve.stat().st_size >= self._limits.reserve_bytes:
+                return  # a smaller one was cut short by a kill
         self._opened().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         try:
             with self._reserve.open("wb") as file:
@@ -164,14 +166,16 @@ class Store:
         with suppress(sqlite3.Error):
             self._opened().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _insert(self, database: sqlite3.Connection, entry: Entry) -> None:
+    def _insert(self, database: sqlite3.Connection, entry: Entry) -> bool:
+        """Write one entry; False where it has no room."""
         size = len(entry.payload)
         while self.rows + 1 > self._limits.max_rows or self.bytes + size > self._limits.max_bytes:
             if not self._make_room(database):
                 self.lost[entry.kind] += 1
-                return
+                return False
         database.execute("INSERT INTO outbox (keeps, payload) VALUES (?, ?)", (_KEEPS[entry.kind], entry.payload))
         self.rows, self.bytes = self.rows + 1, self.bytes + size
+        return True
 
     def _make_room(self, database: sqlite3.Connection) -> bool:
         """Give up some of the oldest rows that may be; False where there are none."""

@@ -18,7 +18,7 @@ import samples
 import zmq
 from faulty_engine import faulty
 from mjpeg_camera import mjpeg_camera, noisy
-from test_daemon import EACH, command, received, write_clip
+from test_daemon import EACH, QUIET_MS, command, received, write_clip
 
 from edge import messages
 from edge.outbox.store import Limits, Store
@@ -172,7 +172,7 @@ def test_a_slow_engine_several_cameras_and_everything_open_end_in_order(
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
     assert process.returncode == 0
-    while subscriber.poll(500):
+    while subscriber.poll(QUIET_MS):
         message = messages.decode(subscriber.recv_multipart()[1])
         found += [message] if isinstance(message, messages.DecisionMessage) else []
     kept = [message.seq for message in waiting(tmp_path) if isinstance(message, messages.DecisionMessage)]
@@ -190,7 +190,7 @@ def test_an_engine_that_fails_loses_nothing_that_was_published(
         errors = process.communicate(timeout=20)[1]
     assert process.returncode == 1
     assert "edge-daemon: error: engine failed: told to fail" in errors
-    while subscriber.poll(500):
+    while subscriber.poll(QUIET_MS):
         message = messages.decode(subscriber.recv_multipart()[1])
         found += [message] if isinstance(message, messages.DecisionMessage) else []
     assert [message.seq for message in waiting(tmp_path)] == [decision.seq for decision in found]

@@ -263,6 +263,28 @@ def test_cameras_come_change_and_go_and_the_others_do_not_notice(cart: Cart) -> 
     assert {decision.region.width for decision in found if decision.camera_id == "changes"} == {96, 64}
 
 
+def test_a_live_camera_whose_frames_do_not_fit_its_slots_fails_alone(cart: Cart) -> None:
+    """As after a reload with other slots, or where a camera goes back to a smaller picture by itself."""
+    basket = f"id: basket, source: '{cart.folder}/clip.avi', loop: true, realtime: true"
+    slot = "{id: shelf, polygon: [[0, 0], [96, 0], [96, 48], [0, 48]]}"
+    with running(cart):
+        cart.decisions(1)
+        cart.write(basket, f"id: seat, source: 'synthetic: 64x48', locate: {{kind: slots, slots: [{slot}]}}")
+        cart.hang_up()
+        cart.until_event("reloaded")
+        while (seat := cart.beat().cameras[1]).failures.get("unfit", 0) < 2:
+            pass
+        assert (seat.id, seat.frames > 0, seat.reopened > 0) == ("seat", True, True)
+        assert {decision.camera_id for decision in cart.decisions(10)} == {"basket"}
+        cart.write(basket, "id: seat, source: 'synthetic: 96x48', " + f"locate: {{kind: slots, slots: [{slot}]}}")
+        cart.hang_up()
+        cart.until_cameras("basket", "seat")
+    found = "camera seat: unfit: locate: slot shelf reaches to 96,48 and the frame is 64x48; draw the polygons"
+    told = [line for line in cart.errors.splitlines() if found in line]
+    assert len(told) >= 2
+    assert "opened again in" in told[0]
+
+
 def test_what_is_done_with_frames_changes_without_opening_the_camera(cart: Cart) -> None:
     source = f"id: basket, source: '{cart.folder}/clip.avi', loop: true, realtime: true"
     slots = "locate: {kind: slots, slots: [{id: a, polygon: [[0, 0], [48, 0], [48, 48]]}]}"

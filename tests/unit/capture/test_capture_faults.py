@@ -108,7 +108,7 @@ def test_a_process_that_hangs_inside_the_lock_is_stalled_and_killed(started: Sta
         "fcntl.lockf(ring.descriptor, fcntl.LOCK_EX, 1)\n"
         "time.sleep(600)\n"
     )
-    camera = started("synthetic: 64x48", python(code), read_timeout_ms=2000)
+    camera = started("synthetic: 64x48", python(code), read_timeout_ms=2000, max_age_ms=60_000)
     frame = read_frame(camera)
     until(lambda: locked(camera))
     camera.release(frame)  # cannot be given back now, and must not hang
@@ -299,7 +299,7 @@ def test_the_camera_read_longest_ago_comes_first(started: Start) -> None:
 
 
 def test_waiting_ends_with_the_deadline_of_a_silent_camera(started: Start) -> None:
-    silent = started("synthetic: 64x48", python("import time; time.sleep(600)"), open_timeout_ms=100)
+    silent = started("synthetic: 64x48", python("import time; time.sleep(600)"), open_timeout_ms=1_500)
     assert wait_any([silent], timeout_ms=1) == []
     assert wait_any([silent], timeout_ms=60_000) == [silent]
     with pytest.raises(CaptureFailure):

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from calibration.change.enrol import DUPLICATE, MIN_ROW_COSINE, Enrolled, enrol, prototype_rows
 from calibration.change.products import NEW, entries_of
+from calibration.change.status import reinstated, retired
 from calibration.space.table import prototypes_of, quantise
 from edge.bundle import Bundle
 from edge.errors import GateError, InputError
@@ -180,6 +181,16 @@ def test_photos_taken_for_another_product_make_it_near() -> None:
 def test_a_photo_that_would_be_accepted_as_another_product_is_enough() -> None:
     done = add(memory_bundle(6), "new", np.concatenate([shots(50, 12), shots(3, 1, 0.01)]))
     assert [pair.second for pair in done.near] == ["sku-003"]
+
+
+@pytest.mark.parametrize("photos", [beside(3, 0.85, 1), np.concatenate([shots(50, 12), shots(3, 1, 0.01)])])
+def test_what_is_off_sale_for_now_is_near_all_the_same(photos: np.ndarray) -> None:
+    """Or it would come back beside a product that it was never held against."""
+    bundle = memory_bundle(6)
+    enrolled_first = retired(add(bundle, "new", photos).bundle, "sku-003", "")
+    retired_first = add(retired(bundle, "sku-003", ""), "new", photos).bundle
+    assert arrays(retired_first) == arrays(enrolled_first)
+    assert entries_of(reinstated(retired_first, "sku-003"))["sku-003"].twin == "new"
 
 
 def test_a_strange_photo_is_named() -> None:

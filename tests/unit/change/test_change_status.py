@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from change_worlds import arrays, judged, memory_bundle, new_info, shots
+from change_worlds import arrays, entry, judged, memory_bundle, new_info, shots
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.change.products import NEW, bundle_of, entries_of
+from calibration.change.products import NEW, bundle_of, entries_of, near_pair, settled
 from calibration.change.record import MAX_CHANGES, net_changes, recorded
 from calibration.change.status import reinstated, removed, retired, status_of
 from edge.bundle import Bundle, Change
@@ -61,9 +61,9 @@ def test_a_product_retired_at_calibration_is_reinstated_as_active() -> None:
 
 
 def crowded(count: int) -> Bundle:
-    """Return a bundle whose products 0 and 1 have each other as a near neighbour, the others none."""
+    """Return a bundle whose products 0 and 1 have each other as a near neighbour, the others none; without twins."""
     bundle = memory_bundle(count)
-    cuts = replace(bundle.rules.cuts, isolated_below=0.8)
+    cuts = replace(bundle.rules.cuts, isolated_below=0.8, twin=np.full(count, -1, np.int32))
     return replace(bundle, rules=replace(bundle.rules, cuts=cuts))
 
 
@@ -78,6 +78,40 @@ def test_who_stands_alone_after_a_removal_takes_the_strictest_cut_points() -> No
     others = removed(memory_bundle(6), "sku-001").rules.cuts
     assert cuts.accept_confidence[1:].tolist() == others.accept_confidence[1:].tolist()
     assert cuts.source[1:] == others.source[1:]
+
+
+def test_who_was_a_twin_at_calibration_is_not_accepted_when_the_other_is_removed() -> None:
+    bundle = memory_bundle(6)
+    assert bundle.rules.cuts.accept_confidence[1] <= 1.0, "a cut point that was never reached: its twin forbade it"
+    changed = removed(bundle, "sku-000")
+    cuts = changed.rules.cuts
+    assert (cuts.twin[0], cuts.source[0]) == (-1, "none")
+    assert (cuts.accept_confidence[0], cuts.strict_confidence[0]) == (np.inf, np.inf)
+    assert (cuts.accept_strangeness[0], cuts.strict_strangeness[0]) == (-np.inf, -np.inf)
+    assert all(decision.route is not Route.ACCEPT for decision in judged(changed, shots(1, 20, 0.05)))
+    assert cuts.accept_confidence[1:].tolist() == bundle.rules.cuts.accept_confidence[2:].tolist()
+
+
+def test_who_was_a_twin_by_enrolment_alone_is_accepted_as_before() -> None:
+    bundle = memory_bundle(6)
+    both = {**entries_of(bundle), "sku-900": entry("sku-900", 900)}
+    near = (near_pair("sku-003", "sku-900", 0.9),)
+    paired = bundle_of(bundle, settled(both, near), near)
+    assert entries_of(paired)["sku-003"].twin == "sku-900"
+    assert arrays(removed(paired, "sku-900")) == arrays(bundle)
+
+
+def test_a_removal_lets_nobody_be_accepted_by_a_degraded_device_who_was_not() -> None:
+    bundle = crowded(6)
+    cuts = bundle.rules.cuts
+    confidence, strangeness = cuts.strict_confidence.copy(), cuts.strict_strangeness.copy()
+    confidence[0], strangeness[0] = np.inf, -np.inf  # its group has nothing certified for stricter limits
+    cuts = replace(cuts, strict_confidence=confidence, strict_strangeness=strangeness)
+    bundle = replace(bundle, rules=replace(bundle.rules, cuts=cuts))
+    found = removed(bundle, "sku-001").rules.cuts
+    assert found.source[0] == "isolated"
+    assert found.accept_confidence[0] == cuts.accept_confidence.max()
+    assert (found.strict_confidence[0], found.strict_strangeness[0]) == (np.inf, -np.inf)
 
 
 def test_who_was_never_accepted_is_not_after_a_removal_either() -> None:

@@ -118,6 +118,18 @@ def test_what_doing_less_does_not_mend_takes_one_step(readings: dict[Axis, float
     assert one.at({**readings, Axis.TEMPERATURE: 95.0}, 60).step == 5
 
 
+@pytest.mark.parametrize("held", [{Axis.DISK: 1.0}, {Axis.POWER: 1.0}, {Axis.DISK: 600.0}])
+def test_what_doing_less_does_not_mend_keeps_no_camera_closed(held: dict[Axis, float]) -> None:
+    one = ladder()
+    steps(one, held, 0, 60)
+    before = one.at(held, 60).step
+    assert one.at({**held, Axis.TEMPERATURE: 95.0}, 61).step == 5
+    cooled = steps(one, {**held, **CALM}, 62, 200)
+    assert sorted(set(cooled)) == [1, 2, 3, 4, 5], "back to the step that the disk or the mode asks for, and no further"
+    assert cooled == sorted(cooled, reverse=True)
+    assert before <= 1
+
+
 def test_two_axes_that_worsen_together_are_told_once() -> None:
     one = ladder()
     warmer = [{Axis.TEMPERATURE: 79.0 + 0.2 * n, Axis.MEMORY: 0.14 - 0.001 * n} for n in range(30)]

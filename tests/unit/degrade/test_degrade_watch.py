@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from edge.config import DegradeConfig
+from edge.degrade import watch as watch_module
 from edge.degrade.assembly import marks_of
 from edge.degrade.ladder import Axis, Ladder
 from edge.degrade.watch import STALE_S, Watch
@@ -44,6 +45,30 @@ def test_a_sensor_that_hangs_holds_nobody_and_its_last_reading_ages(caplog: pyte
             assert watch.turn(5.0, 1, int((later_s + STALE_S) * NS)) is None
         reader.let_go.set()
     assert [record.message.startswith("no sensor has answered for") for record in caplog.records] == [True]
+
+
+def test_a_sensor_that_answers_nonsense_once_is_asked_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "PERIOD_S", 0.01)
+    reader = Reader()
+    answers = iter([UnicodeDecodeError("ascii", b"\xff", 0, 1, "nonsense")] * 2)
+    again = threading.Event()
+
+    def read() -> dict[Axis, float]:
+        if (error := next(answers, None)) is not None:
+            raise error
+        again.set()
+        return {Axis.TEMPERATURE: 95.0}
+
+    reader.read = read  # type: ignore[method-assign]
+    watch = Watch(reader, Ladder(marks_of(DegradeConfig()), 30), lambda: 100 * NS)
+    with watch, caplog.at_level(logging.ERROR):
+        assert again.wait(30)
+        while (turn := watch.turn(None, 1, 100 * NS)) is None:
+            pass
+    assert turn.step == 3
+    assert [record.message for record in caplog.records] == ["the sensors cannot be read; a bug"], "told once"
 
 
 def test_the_age_of_frames_is_an_axis_of_its_own() -> None:

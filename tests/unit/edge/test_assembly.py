@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,21 @@ def test_an_engine_that_computes_something_else_may_not(tmp_path: Path) -> None:
     other = replace(bundle, golden=Golden(bundle.golden.crops, bundle.golden.rows[::-1].copy()))
     with pytest.raises(EngineError, match="a golden crop comes out with cosine"), engine_of(other, EngineConfig()):
         pass
+
+
+def test_a_bundle_that_was_replaced_since_it_was_verified_is_not_decided_on(tmp_path: Path) -> None:
+    """Its table is in memory, its graph is read from the disk: of two bundles that are nearly alike golden crops
+    tell nothing.
+    """
+    bundle = samples.sample_bundle(tmp_path / "b")
+    other = samples.sample_bundle(tmp_path / "b", 7)
+    with pytest.raises(BundleError, match=f"is {other.id} by now, {bundle.id} was verified"):
+        engine_of(bundle, EngineConfig()).__enter__()
+    with engine_of(other, EngineConfig()) as engine:
+        assert not engine.degraded
+    shutil.rmtree(tmp_path / "b")
+    with pytest.raises((BundleError, EngineError), match=r"is gone by now|no such file"):
+        engine_of(other, EngineConfig()).__enter__()
 
 
 def test_a_graph_of_another_dimension_is_refused(tmp_path: Path) -> None:

@@ -148,8 +148,18 @@ def test_a_product_that_stands_twice_is_refused(tmp_path: Path) -> None:
         read_bundle(reseal(path, edit))
 
 
-@pytest.mark.parametrize("key", ["verify_set", "quality"])
+def test_a_bundle_without_golden_crops_is_refused(tmp_path: Path) -> None:
+    def edit(folder: Path, content: object) -> None:
+        for key in ("crops", "rows"):
+            change_array("golden.npz", key, lambda a: a[:0])(folder, content)
+
+    path = samples.write_sample_bundle(tmp_path / "b")
+    with pytest.raises(BundleError, match=r"golden\.npz: no crop"):
+        read_bundle(reseal(path, edit))
+
+
+@pytest.mark.parametrize("key", ["verify_set", "quality", "confidence", "class_offset"])
 def test_a_limit_without_end_is_refused(tmp_path: Path, key: str) -> None:
     path = samples.write_sample_bundle(tmp_path / "b")
     with pytest.raises(BundleError, match=f"{key} holds an infinity"):
-        read_bundle(reseal(path, change_array("rules.npz", key, lambda a: a + np.inf)))
+        read_bundle(reseal(path, change_array("rules.npz", key, lambda a: a + a.dtype.type(np.inf))))

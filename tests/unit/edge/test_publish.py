@@ -96,11 +96,12 @@ READY = b"\4\x19\5READY\x0bSocket-Type\0\0\0\3SUB"
 
 def test_a_subscription_that_is_too_large_cuts_off_who_sent_it_and_nobody_else(context: zmq.Context) -> None:
     """Spoken by hand: libzmq's own subscriber does not survive a topic as long as this."""
-    with socket_module.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = probe.getsockname()
-    endpoint = f"tcp://127.0.0.1:{address[1]}"
-    with ZmqPublisher(endpoint, 10) as publisher, subscriber(context, endpoint) as good:
+    with contextlib.ExitStack() as stack:
+        publisher = stack.enter_context(ZmqPublisher("tcp://127.0.0.1:*", 10))
+        assert publisher._socket is not None
+        endpoint = publisher._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        address = "127.0.0.1", int(endpoint.rpartition(":")[2])
+        good = stack.enter_context(subscriber(context, endpoint))
         assert publisher.wait_for_subscriptions(1, WAIT_MS)
         with (
             socket_module.create_connection(address, WAIT_MS / 1000) as peer,

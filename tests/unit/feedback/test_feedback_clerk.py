@@ -21,6 +21,7 @@ from edge.errors import InputError, PublishError
 from edge.feedback.clerk import QUEUE, Clerk, Parts
 from edge.feedback.judge import Judge
 from edge.feedback.ledger import Ledger
+from edge.feedback.state import Decided
 from edge.feedback.store import Store
 from edge.feedback.wire import RESULTS, decode
 from edge.health import resident_mib
@@ -244,6 +245,30 @@ def test_another_bundle_begins_with_the_next_decision_and_verdicts_find_both(
         assert (watching.bundle_id, watching.before) == ("b2", 5)
         assert watching.doubt is not None
         assert watching.doubt.checked == 1, "the audit of before is not held against the new bundle"
+
+
+def test_another_bundle_that_comes_while_the_queue_is_read_begins_all_the_same(
+    path: Path, endpoint: str, context: zmq.Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after, config = catalogue(bundle_id="b2"), FeedbackConfig(path=str(path))
+    with working(path, endpoint) as clerk, socket_to(context, endpoint, zmq.REQ) as socket:
+        take = clerk._queue.get_nowait
+
+        def meanwhile() -> Decided:  # what the frame loop may do between two decisions that the clerk takes
+            monkeypatch.setattr(clerk._queue, "get_nowait", take)
+            clerk.put(decided(1))
+            clerk.follow(Judge(config, after), after)
+            clerk.put(decided(2))
+            return take()
+
+        monkeypatch.setattr(clerk._queue, "get_nowait", meanwhile)
+        clerk.put(decided(0))
+        until(lambda: clerk._queue.get_nowait is not meanwhile)
+        for seq in (2, 0):
+            socket.send(verdict(seq))
+            assert json.loads(socket.recv())["result"] == "taken"
+        watching = clerk._parts.judge.watching
+        assert (watching.bundle_id, watching.before) == ("b2", 2)
 
 
 def test_the_file_is_not_closed_while_the_thread_still_writes(

@@ -14,7 +14,7 @@ from feedback_parts import EPOCH, catalogue, decided, opened, results, verdict
 
 from edge.config import AcceptErrorRule, AccuracyRule, FeedbackConfig
 from edge.errors import InputError, PublishError
-from edge.feedback.judge import Judge
+from edge.feedback.judge import Catalogue, Judge
 from edge.feedback.state import Decided
 from edge.feedback.store import Store
 from edge.feedback.tally import Checked
@@ -254,6 +254,17 @@ def test_another_bundle_is_not_doubted_for_what_the_one_before_accepted(path: Pa
         assert [one.finding.event for one in told] == ["accept_error_in_doubt"]
     with opened(path, config, after) as ledger:
         assert ledger._judge.watching.before == 40, "and that is known after a restart"
+
+
+def test_what_was_right_stays_right_where_another_bundle_has_the_product_no_more(path: Path) -> None:
+    config = FeedbackConfig(path=str(path))
+    with opened(path, config, catalogue(bundle_id="b1")) as ledger:
+        ledger.take([audit(0), decided(1, Route.VERIFY), audit(2)], [], [])
+        after = Catalogue("b2", {sku: tier for sku, tier in catalogue().tiers.items() if sku != "sku-1"}, 0, 0.01)
+        ledger.follow(Judge(config, after), after)
+        told = (verdict(0), verdict(1), verdict(2, "sku-99"))
+        assert results(ledger, *told) == ["taken"] * 3
+    assert [(one.right, one.truth_tier) for one in window_of(path)] == [(True, "tail"), (True, "tail"), (False, "none")]
 
 
 def test_new_products_of_another_bundle_are_told_at_once(path: Path) -> None:

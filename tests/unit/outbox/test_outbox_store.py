@@ -144,6 +144,15 @@ def test_a_disk_that_is_full_at_the_start_keeps_nobody_from_starting(small_disk:
         assert store.settle(rows) == 50, "what arrives leaves: the reserve was there from before"
 
 
+def test_a_reserve_that_was_cut_short_is_made_whole(tmp_path: Path) -> None:
+    limits = Limits(10_000, 1 << 30, reserve_bytes=128 << 10)
+    reserve = tmp_path / "outbox.sqlite.reserve"
+    reserve.touch()  # as a kill leaves it between opening and filling
+    with Store(tmp_path / "outbox.sqlite", limits) as store:
+        store.keep([Entry(Route.REVIEW, b"kept")])
+    assert reserve.stat().st_blocks * 512 >= 128 << 10, "it has the room, it does not only say so"
+
+
 KEEPER = """
 import sys
 from pathlib import Path
