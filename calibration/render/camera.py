@@ -75,9 +75,13 @@ def _exposed(picture: Picture, severity: Severity, rng: np.random.Generator) -> 
     angle, loss = rng.uniform(0, 2 * np.pi), rng.uniform(0, severity.gradient)
     across = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None, :] * np.float32(np.cos(angle))
     down = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None] * np.float32(np.sin(angle))
-    light = (1 - np.float32(loss) * (across + down + np.float32(0.5)))[..., None] * (gain * tint).astype(np.float32)
+    # Channels side by side in a row, as `channels` says why.
+    light = 1 - np.float32(loss) * (np.repeat(across, 3, axis=1) + down + np.float32(0.5))
+    light *= np.tile((gain * tint).astype(np.float32), width)
     gamma = drawn(rng, severity.gamma)
     sigma = np.float32(drawn(rng, severity.noise))
     curve = (255 * (np.arange(256) / 255) ** gamma).astype(np.float32)
-    lit = curve[picture] * light + grain.noise(rng, (height, width)) * sigma
-    return np.asarray(np.clip(lit, 0, 255), np.uint8)
+    lit = np.asarray(cv2.LUT(picture, curve), np.float32)
+    lit *= light.reshape(picture.shape)
+    lit += grain.noise(rng, (height, width)) * sigma
+    return np.clip(lit, 0, 255, out=lit).astype(np.uint8)

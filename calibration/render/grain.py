@@ -26,7 +26,7 @@ def _bank() -> NDArray[np.float32]:
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Return unit noise (H, W, 3), a view of the bank: read only; sides up to 1024, or it repeats."""
+    """Return unit noise (H, W, 3), perhaps a view of the bank: read only; sides up to 1024, or it repeats."""
     height, width = shape
     bank = _bank()
     if height > _SIDE or width > _SIDE:
@@ -34,7 +34,10 @@ def noise(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float3
     y = int(rng.integers(bank.shape[0] - height + 1))
     x = int(rng.integers(bank.shape[1] - width + 1))
     window = bank[y : y + height, x : x + width]
-    return window[:: -1 if rng.random() < 0.5 else 1, :: -1 if rng.random() < 0.5 else 1]
+    upside, mirrored = rng.random() < 0.5, rng.random() < 0.5
+    if not (upside or mirrored):
+        return window
+    return np.asarray(cv2.flip(window, -1 if upside and mirrored else int(mirrored)), np.float32)
 
 
 def clouds(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> NDArray[np.float32]:

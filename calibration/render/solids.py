@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.render.assets import tone
+from calibration.render.channels import sprite_of, three
 from calibration.render.forms import Form
 from calibration.render.identity import Sku
 from calibration.render.label import print_strip
@@ -156,7 +157,7 @@ def _unroll(
     angle = np.arcsin(inside) + np.float32(turn)
     angles, lengths = _ellipse_table(form.depth)
     strip_h, strip_w = body.strip.shape[:2]
-    wrapped = (angle + np.float32(math.pi)) % np.float32(2 * math.pi) - np.float32(math.pi)
+    wrapped = _wrapped(angle + np.float32(math.pi)) - np.float32(math.pi)
     table = np.interp(np.linspace(-math.pi, math.pi, 1024), angles, lengths / (2 * lengths[-1])).astype(np.float32)
     place = (wrapped + np.float32(math.pi)) * np.float32(1023 / (2 * math.pi))
     low = np.clip(place.astype(np.int32), 0, 1022)
@@ -168,9 +169,17 @@ def _unroll(
         folds = _folds(across.shape, pose.crumple)
         columns = columns + 5 * folds
         shade = shade * (1 + np.float32(0.16) * folds) * _seams(along / np.float32(height_px))
-    picture = cv2.remap(body.strip, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    glare = _glare(inside, form, pose)
-    return np.asarray(picture * shade[..., None] + glare[..., None], np.float32)
+    printed = cv2.remap(body.strip, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    picture = printed.astype(np.float32)
+    picture *= three(shade)
+    picture += three(_glare(inside, form, pose))
+    return picture
+
+
+def _wrapped(angle: Plane) -> Plane:
+    """Return the angles, of -2 pi to 4 pi, within 0 to 2 pi: what `%` gives, to the last bit, without a division."""
+    whole = np.float32(2 * math.pi)
+    return np.asarray(angle + whole * (angle < 0) - whole * (angle >= whole), np.float32)
 
 
 def _shade(across: Plane, form: Form, pose: Pose) -> Plane:
@@ -205,16 +214,17 @@ def _paint_lid(
     picture: NDArray[np.float32], inside: Plane, where: tuple[Plane, Plane], axes: tuple[float, float], lid: Rgb
 ) -> None:
     """Paint the top of a turned solid, an ellipse round (0, 0), into the picture and its coverage, in place."""
-    x, y = where
     wide, deep = axes
     if deep < 1.0:
         return
+    near = slice(*np.searchsorted(where[1][:, 0], (-deep - 2, deep + 2)))  # rows: nothing is painted beyond
+    x, y = where[0][near], where[1][near]
     distance = np.sqrt((x / np.float32(wide)) ** 2 + (y / np.float32(deep)) ** 2)
     cover = np.clip((1 - distance) * np.float32(deep) + 0.5, 0, 1)
     rim = 0.92 + 0.14 * np.sin(np.clip(distance, 0, 1) ** 6 * np.float32(math.pi)) + 0.08 * x / np.float32(wide)
     colour = np.array(lid[::-1], np.float32) * rim[..., None]
-    picture += (colour - picture) * cover[..., None]
-    np.maximum(inside, cover, out=inside)
+    picture[near] += (colour - picture[near]) * cover[..., None]
+    np.maximum(inside[near], cover, out=inside[near])
 
 
 def _cuboid(form: Form, body: _Body, height_px: int, pose: Pose) -> Bgra:
@@ -240,8 +250,11 @@ def _cuboid(form: Form, body: _Body, height_px: int, pose: Pose) -> Bgra:
         cover = cv2.warpPerspective(np.full(source.shape[:2], 255, np.uint8), matrix, (out_w, out_h))
         warped = cv2.warpPerspective(source, matrix, (out_w, out_h), borderMode=cv2.BORDER_REPLICATE)
         light = shade - 0.1 * pose.light * {"right": 1.0, "left": -1.0}.get(face, 0.0)
-        share = (cover.astype(np.float32) / 255)[..., None]
-        picture += (warped * np.float32(light) + np.float32(14 * pose.gloss * (face == "front")) - picture) * share
+        lit = warped * np.float32(light)
+        lit += np.float32(14 * pose.gloss * (face == "front"))
+        lit -= picture
+        lit *= three(cover.astype(np.float32) / 255)
+        picture += lit
     return _cut(picture, alpha.astype(np.float32) / np.float32(255))
 
 
@@ -291,5 +304,5 @@ def _cut(picture: NDArray[np.float32], cover: Plane) -> Bgra:
     """Return BGRA cut to the rows and columns where anything is visible."""
     alpha = np.rint(cover * 255).astype(np.uint8)
     x, y, w, h = cv2.boundingRect((alpha > 8).astype(np.uint8))
-    bgra = np.dstack((np.clip(picture, 0, 255).astype(np.uint8), alpha))
-    return np.ascontiguousarray(bgra[y : y + h, x : x + w])
+    seen = np.s_[y : y + h, x : x + w]
+    return sprite_of(np.clip(picture[seen], 0, 255).astype(np.uint8), alpha[seen])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from calibration.render import hands
 from calibration.render.backgrounds import BACKGROUNDS, background
 from calibration.render.camera import drawn, photographed
+from calibration.render.channels import colour_of, cover_of, sprite_of, three
 from calibration.render.identity import Sku
 from calibration.render.severity import Severity, severity_named
 from calibration.render.solids import Pose, pack_picture
@@ -58,10 +59,11 @@ def turned_sprite(sprite: Bgra, roll_deg: float, skew: float, rng: np.random.Gen
     out_w, out_h = (int(side) for side in np.ceil(target.max(axis=0)) + 1)
     warp = cv2.getPerspectiveTransform(corners, target)
     # The colour runs on beyond the edge and the coverage ends there, so that no dark seam comes about.
-    colour = cv2.warpPerspective(sprite[..., :3], warp, (out_w, out_h), borderMode=cv2.BORDER_REPLICATE)
-    turned = np.dstack((colour, cv2.warpPerspective(sprite[..., 3], warp, (out_w, out_h))))
-    x, y, w, h = cv2.boundingRect((turned[..., 3] > 8).astype(np.uint8))
-    return np.ascontiguousarray(turned[y : y + h, x : x + w])
+    colour = cv2.warpPerspective(colour_of(sprite), warp, (out_w, out_h), borderMode=cv2.BORDER_REPLICATE)
+    cover = cv2.warpPerspective(cover_of(sprite), warp, (out_w, out_h))
+    x, y, w, h = cv2.boundingRect((cover > 8).astype(np.uint8))
+    seen = np.s_[y : y + h, x : x + w]
+    return sprite_of(np.asarray(colour[seen], np.uint8), np.asarray(cover[seen], np.uint8))
 
 
 def laid_over(picture: Picture, sprite: Bgra, left: int, top: int) -> None:
@@ -72,9 +74,12 @@ def laid_over(picture: Picture, sprite: Bgra, left: int, top: int) -> None:
     if x0 >= x1 or y0 >= y1:
         return
     part = sprite[y0 - top : y1 - top, x0 - left : x1 - left]
-    share = part[..., 3:].astype(np.float32) * np.float32(1 / 255)
-    under = picture[y0:y1, x0:x1]
-    under[:] = under + (part[..., :3] - under.astype(np.float32)) * share
+    share = cover_of(part).astype(np.float32) * np.float32(1 / 255)
+    under = picture[y0:y1, x0:x1].astype(np.float32)
+    over = colour_of(part) - under
+    over *= three(share)
+    over += under
+    picture[y0:y1, x0:x1] = over
 
 
 def framed(sprite: Bgra, faults: Severity, rng: np.random.Generator, size_px: int) -> Picture:
@@ -106,8 +111,8 @@ def _scaled(sprite: Bgra, scale: float) -> Bgra:
 
 def _cast_shadow(picture: Picture, sprite: Bgra, place: tuple[int, int], rng: np.random.Generator) -> None:
     """Darken the ground beside the pack, softly, in place."""
-    shadow = np.zeros((*sprite.shape[:2], 4), np.uint8)
     reach = max(2, sprite.shape[1] // 14)
-    shadow[..., 3] = cv2.blur(sprite[..., 3], (reach, reach)) * np.float32(rng.uniform(0.2, 0.6))
+    cover = cv2.blur(cover_of(sprite), (reach, reach)) * np.float32(rng.uniform(0.2, 0.6))
+    shadow = sprite_of(np.zeros((*cover.shape, 3), np.uint8), cover.astype(np.uint8))
     offset = reach if rng.random() < 0.5 else -reach
     laid_over(picture, shadow, place[0] + offset, place[1] + reach // 2)

@@ -15,6 +15,8 @@ Limits: photos are independent given their class; several views of one pack on o
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 __all__ = ["clean_photos_needed", "p_value", "regularised_beta", "upper_bound"]
 
 Floats = NDArray[np.float64]
-_ITERATIONS = 300
+_ITERATIONS, _EXACT = 300, 1e-13
 _TINY = 1e-300
 
 
@@ -77,26 +79,37 @@ def _effective(errors: Floats, squares: Floats, largest: float) -> tuple[Floats,
 
 
 def _fraction(p: Floats, q: Floats, z: Floats) -> Floats:
-    c: Floats = np.ones_like(z)
-    d: Floats = 1.0 / _away(1.0 - (p + q) * z / (p + 1.0))
-    result: Floats = d.copy()
+    if z.size == 1:  # as in every step of a bisection: ten times as quick in plain numbers, and the same bits
+        alone = _continued(p.item(), q.item(), z.item(), _away_alone, lambda change: abs(change - 1.0) < _EXACT)
+        return np.full(z.shape, alone)
+    every: Floats = _continued(p, q, z, _away, lambda change: np.all(np.abs(change - 1.0) < _EXACT))
+    return every
+
+
+def _continued(p: Any, q: Any, z: Any, away: Callable[[Any], Any], is_settled: Callable[[Any], Any]) -> Any:
+    """Return the fraction of arrays or of plain numbers; `away` keeps a denominator off zero."""
+    c: Any = 1.0
+    d = result = 1.0 / away(1.0 - (p + q) * z / (p + 1.0))
     for m in range(1, _ITERATIONS):
         even = m * (q - m) * z / ((p + 2 * m - 1) * (p + 2 * m))
-        d, c = 1.0 / _away(1.0 + even * d), _away(1.0 + even / c)
-        result *= d * c
+        d, c = 1.0 / away(1.0 + even * d), away(1.0 + even / c)
+        result = result * (d * c)
         odd = -(p + m) * (p + q + m) * z / ((p + 2 * m) * (p + 2 * m + 1))
-        d, c = 1.0 / _away(1.0 + odd * d), _away(1.0 + odd / c)
+        d, c = 1.0 / away(1.0 + odd * d), away(1.0 + odd / c)
         change = d * c
-        result *= change
-        if np.all(np.abs(change - 1.0) < 1e-13):
+        result = result * change
+        if is_settled(change):
             break
     return result
 
 
 def _away(value: Floats) -> Floats:
-    """Keep a denominator of the continued fraction off zero."""
     away: Floats = np.where(np.abs(value) < _TINY, _TINY, value)
     return away
+
+
+def _away_alone(value: float) -> float:
+    return _TINY if abs(value) < _TINY else value
 
 
 _gamma = np.vectorize(math.lgamma, otypes=[np.float64])

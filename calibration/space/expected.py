@@ -152,12 +152,12 @@ def _standard(rows: Rows, parts: Sequence[Regression]) -> tuple[Singles, Singles
 def _gather(rows: Rows, part: Regression, mean: float, standard: tuple[Singles, Singles]) -> _Normal:
     centre, inverse = standard
     gram = np.zeros((rows.dimension, rows.dimension), np.float32)
-    moment, at = np.zeros(rows.dimension), 0
+    product, moment, at = np.empty_like(gram), np.zeros(rows.dimension), 0
     for block in _blocks(rows, part.photos):
         some = slice(at, at + len(block))
         root = np.sqrt(part.weight[some]).astype(np.float32)
         standardised = (block - centre) * inverse * root[:, None]
-        gram += standardised.T @ standardised
+        gram += np.matmul(standardised.T, standardised, out=product)
         moment += (root * (part.cosine[some] - np.float32(mean))) @ standardised
         at += len(block)
     return _Normal(gram, moment, float(part.weight.sum()))

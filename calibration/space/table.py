@@ -83,9 +83,12 @@ def _cluster(photos: Embeddings, count: int) -> Embeddings:
             break
         chosen.append(following)
         nearest = np.maximum(nearest, photos @ photos[following])
-    centres = photos[chosen]
+    centres, nearest_centre = photos[chosen], np.full(len(photos), -1)
     for _ in range(_ROUNDS):
-        own_photos = (photos @ centres.T).argmax(axis=1)[None, :] == np.arange(len(centres))[:, None]
+        before, nearest_centre = nearest_centre, (photos @ centres.T).argmax(axis=1)
+        if (before == nearest_centre).all():  # nothing will move any more
+            break
+        own_photos = nearest_centre[None, :] == np.arange(len(centres))[:, None]
         members = own_photos.sum(axis=1, keepdims=True)
         centres = np.where(members > 0, _unit(own_photos.astype(np.float64) @ photos), centres)
     trust = members / (members + PULL)
