@@ -73,7 +73,11 @@ def open_durable(path: Path, form: Form) -> tuple[sqlite3.Connection, Path | Non
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise _cannot(path, form, error) from None
-    aside = _put_aside(path)
+    try:
+        aside = _put_aside(path)
+    except OSError as error:
+        told = f"{path}: is damaged and cannot be put aside ({error.strerror}); move it away"
+        raise PublishError(f"{told}, or give {form.key} another place") from None
     try:
         return _open(path, form), aside
     except sqlite3.Error as error:
