@@ -108,7 +108,7 @@ def test_a_damaged_file_that_cannot_be_put_aside_is_one_clear_error(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(Path, "rename", read_only)
-    with pytest.raises(PublishError, match=r"is damaged and cannot be put aside \(Read-only.*outbox\.path another place"):
+    with pytest.raises(PublishError, match=r"is damaged and cannot be put aside \(Read.*outbox\.path another place"):
         Store(path, ROOMY).__enter__()
 
 
