@@ -3,6 +3,9 @@
 WAL with `synchronous=FULL`: a commit is on the disk when it returns. (With NORMAL, the usual advice, a power cut took
 thousands of committed rows in tests.) One process has the file to itself. A file that is damaged is put aside under
 another name, never deleted, and an empty one takes its place; another program's file is refused.
+
+A file that is moved or deleted while it is open takes commits as before, and the next start finds none of them: whoever
+acknowledges asks its `Place` first.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import InputError, PublishError
 
-__all__ = ["Form", "open_durable", "wait_for_writer"]
+__all__ = ["Form", "Place", "open_durable", "wait_for_writer"]
 
 JOIN_S = 5.0  # before it is said that a disk is waited for
 
@@ -37,6 +41,28 @@ class Form:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file that was there, by its path, device and inode."""
+
+    path: Path
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Place:
+        """Return the place of a file; raises OSError."""
+        found = path.stat()
+        return cls(path, found.st_dev, found.st_ino)
+
+    def refuse_left(self) -> None:
+        """Raise sqlite3.OperationalError where the file does not lie there any more."""
+        with suppress(OSError):
+            if Place.of(self.path) == self:
+                return
+        raise sqlite3.OperationalError("its file was moved or deleted while it was in use; start again")
+
+
 def open_durable(path: Path, form: Form) -> tuple[sqlite3.Connection, Path | None]:
     """Return the database, without transactions of its own, and where a damaged file was put.
 
@@ -47,7 +73,11 @@ def open_durable(path: Path, form: Form) -> tuple[sqlite3.Connection, Path | Non
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise _cannot(path, form, error) from None
-    aside = _put_aside(path)
+    try:
+        aside = _put_aside(path)
+    except OSError as error:
+        told = f"{path}: is damaged and cannot be put aside ({error.strerror}); move it away"
+        raise PublishError(f"{told}, or give {form.key} another place") from None
     try:
         return _open(path, form), aside
     except sqlite3.Error as error:

@@ -30,6 +30,7 @@ __all__ = [
     "needed_mib",
     "products_mib",
     "refuse_no_room_beside",
+    "refuse_no_room_for",
     "refuse_too_large",
     "rings_mib",
     "search_mib",
@@ -129,4 +130,14 @@ def refuse_no_room_beside(
         raise GateError(
             f"{bundle.path}: needs about {needed:.0f} MiB{more} beside the bundle in use, {available:.0f} MiB are free "
             "here; stop other processes, or start the daemon again with it: then only one is in memory"
+        )
+
+
+def refuse_no_room_for(added: Sequence[CameraConfig], available: float) -> None:
+    """Raise GateError when `added` cameras alone need more MiB than are `available`."""
+    needed = _cameras_mib(added)
+    if needed > available:
+        raise GateError(
+            f"{len(added)} more cameras need about {needed:.0f} MiB, {available:.0f} MiB are free here; stop other "
+            "processes, or add fewer of them, or with fewer ring_slots"
         )

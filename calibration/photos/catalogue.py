@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import CatalogueError
+from edge.feedback.wire import NOT_ENROLLED
 
 __all__ = ["REQUIRED", "ROLES", "Catalogue", "Photo", "Product", "check_sku", "is_photo", "read_catalogue"]
 
@@ -179,7 +180,11 @@ def _product(where: str, header: list[str], row: list[str]) -> Product:
 
 
 def check_sku(where: str, sku: str) -> None:
-    """Raise CatalogueError, beginning with `where`, for a SKU that cannot be the name of a folder."""
+    """Raise CatalogueError, beginning with `where`, for a SKU that cannot be the name of a folder, or means another
+    thing in a verdict.
+    """
+    if sku == NOT_ENROLLED:
+        raise CatalogueError(f"{where}: the SKU {sku!r} stands for things in no catalogue; give it another")
     unsafe = any(sign in '/\\<>:"|?*' or ord(sign) < 32 or ord(sign) == 127 for sign in sku)
     if not sku or unsafe or sku.startswith(".") or sku != sku.strip() or len(sku.encode()) > MAX_SKU_BYTES:
         raise CatalogueError(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge import messages
+from edge.durable import Place
 from edge.errors import InputError, PublishError
 
 __all__ = ["Added", "Archive"]
@@ -52,6 +53,7 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._database: sqlite3.Connection | None = None
+        self._place: Place
 
     def __enter__(self) -> Archive:
         try:
@@ -66,7 +68,7 @@ class Archive:
         except InputError:
             database.close()
             raise
-        self._database = database
+        self._database, self._place = database, Place.of(self._path)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,8 +85,10 @@ class Archive:
             with self._database as database:
                 for payload in payloads:
                     added += _add(database, payload)
+                self._place.refuse_left()
         except sqlite3.Error as error:
-            raise PublishError(f"{self._path}: {error}; nothing was acknowledged, make room and start again") from None
+            told = f"{self._path}: {error}; nothing was acknowledged, make room or put the file back, and start again"
+            raise PublishError(told) from None
         return added
 
     def _set_up(self, database: sqlite3.Connection) -> None:

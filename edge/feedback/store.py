@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge.durable import Form, open_durable
+from edge.durable import Form, Place, open_durable
 from edge.errors import PublishError
 from edge.feedback.figures import Sum
 from edge.feedback.state import Decided, Finding, Told
@@ -89,11 +89,17 @@ class Store:
         self._path = path
         self._max_decisions = max_decisions
         self._database: sqlite3.Connection | None = None
+        self._place: Place
         self._file = ""  # in event ids, so that those of a file that took its place are others
         self.put_aside: Path | None = None  # where a damaged file went
 
     def __enter__(self) -> Store:
         self._database, self.put_aside = open_durable(self._path, _FORM)
+        try:
+            self._place = Place.of(self._path)
+        except OSError as error:
+            self.__exit__()
+            raise PublishError(f"{self._path}: {error.strerror}; give feedback.path another place") from None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,11 +109,14 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what is done inside, all of it or nothing; raises sqlite3.Error where the disk refuses."""
+        """Commit what is done inside, all of it or nothing; raises sqlite3.Error where the disk refuses, or the file is
+        gone.
+        """
         database = self._opened()
         database.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._place.refuse_left()
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:

@@ -21,7 +21,7 @@ from edge.capture.address import parse_source
 from edge.config import CameraConfig, DaemonConfig, Detector, EngineConfig, load_daemon_config
 from edge.config.changes import refuse_fixed
 from edge.degrade.smaller import bundles_of, engine_config
-from edge.footprint import available_mib, refuse_no_room_beside
+from edge.footprint import available_mib, refuse_no_room_beside, refuse_no_room_for
 from edge.heap import give_back_freed
 from edge.ports import Locator
 
@@ -69,11 +69,11 @@ def _candidate(new: DaemonConfig, config: DaemonConfig, loaded: Loaded, smaller:
     added = [camera for camera in new.cameras if camera.id not in old_cameras]
     other = bundle.id != loaded.bundle.id or new.engine != config.engine
     with ExitStack() as held:
-        taken = (
-            _loaded_beside(bundle, engine_config(new, bundle is little), added)
-            if other or loaded.engine.degraded
-            else None
-        )
+        taken = None
+        if other or loaded.engine.degraded:
+            taken = _loaded_beside(bundle, engine_config(new, bundle is little), added)
+        else:
+            refuse_no_room_for(added, available_mib())
         if taken is not None:
             held.callback(taken.held.close)
             if not other and taken.engine.degraded:  # what was missing is missing still

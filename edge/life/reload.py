@@ -209,26 +209,24 @@ class Reload:
 
     def _take_loaded(self, daemon: Daemon, candidate: Candidate, letting_go: _LettingGo) -> None:
         """Let bundle, engine and rules take over."""
-        running, config, old = self._running, candidate.config, self._running.loaded
+        running, config, old, health = self._running, candidate.config, self._running.loaded, self._running.health
         new = running.loaded = candidate.loaded or old
         if running.feedback is not None and config.feedback is not None:
             clerk = running.feedback.clerk
             running.feedback = Feedback(config.feedback.audit_share, clerk)
             if new is not old or config.feedback != running.config.feedback:
                 follow(clerk, config.feedback, new.bundle)
-        running.health.smaller = candidate.smaller
+        health.smaller = candidate.smaller
         if new is not old:
             daemon.take_engine(new.pipeline)
-            health = running.health
             health.bundle_id, health.degraded = new.bundle.id, new.engine.degraded
-            health.planned_mib = needed_mib(
-                new.bundle, config, runtime_mib(new.bundle, engine_config(config, candidate.smaller))
-            )
             if health.classes is not None:
                 health.classes = health.classes.carried_to([info.sku for info in new.bundle.classes])
             letting_go.closers.append(old.held.close)
         if new is not old or config.self_test != running.config.self_test:
             running.self_test.follow(config.self_test, new.bundle, new.engine)
+        runtime = runtime_mib(new.bundle, engine_config(config, candidate.smaller))
+        health.planned_mib = needed_mib(new.bundle, config, runtime)
         running.outgoing.follow(new.bundle, running.feedback)
 
     def _take_cameras(

@@ -141,7 +141,7 @@ class Courier:
     def _step(self, socket: zmq.Socket[bytes]) -> None:
         """Commit, delete, send: each also where the disk refuses another, or a full one could never empty."""
         refused: sqlite3.Error | None = None
-        for part in (self._settle, self._commit, self._deliver):
+        for part in (self._settle, self._commit, self._deliver, lambda _: self._store.refuse_left()):
             try:
                 part(socket)
             except sqlite3.Error as error:

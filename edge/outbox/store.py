@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.durable import Form, open_durable
+from edge.durable import Form, Place, open_durable
 from edge.errors import PublishError
 from edge.outbox.state import EVENT, KINDS, Kind
 from edge.types import Route
@@ -76,6 +76,7 @@ class Store:
         self.rows = 0
         self.bytes = 0
         self.lost: Counter[Kind] = Counter(dict.fromkeys(KINDS.values(), 0))
+        self._place: Place | None = None
         self.put_aside: Path | None = None  # where a damaged file went
 
     def __enter__(self) -> Store:
@@ -86,7 +87,8 @@ class Store:
             pages = self._limits.reserve_bytes // (4 * _PAGE_BYTES)  # the log stays well under the reserve
             database.execute(f"PRAGMA wal_autocheckpoint={max(1, pages)}")
             count, size = database.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox").fetchone()
-        except sqlite3.Error as error:
+            self._place = Place.of(self._path)
+        except (sqlite3.Error, OSError) as error:
             database.close()
             raise PublishError(f"{self._path}: {error}; free it, or give outbox.path another place") from None
         self._database, self.rows, self.bytes = database, int(count), int(size)
@@ -110,6 +112,11 @@ class Store:
             self.rows, self.bytes, self.lost = before
             self._give_reserve()
             raise
+
+    def refuse_left(self) -> None:
+        """Raise sqlite3.OperationalError where the file was moved or deleted: the next start will not find it."""
+        if self._place is not None:
+            self._place.refuse_left()
 
     def waiting(self, after: int, count: int) -> list[tuple[int, bytes]]:
         """Return at most `count` rows behind row number `after`, oldest first, with their payloads."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -102,6 +103,21 @@ def test_a_running_daemon_shows_what_it_does(config: Path, base: str, tmp_path: 
     lines = [json.loads(line) for line in said.splitlines()]
     assert any(line["message"].startswith("running: device cart-7") for line in lines)
     assert {line["level"] for line in lines} <= {"info", "warning"}
+
+
+def test_what_is_planned_follows_the_cameras_of_a_reload(config: Path, base: str) -> None:
+    def planned() -> float:
+        return value(ask(f"{base}/metrics")[1], "edge_memory_planned_bytes")
+
+    with subprocess.Popen(command("daemon", "--config", config), stderr=subprocess.DEVNULL) as daemon:
+        until(lambda: ask(f"{base}/readyz")[0] == 200)
+        before = planned()
+        seat = "  - {id: seat, source: 'synthetic: 64x48'}\n"
+        config.write_text(config.read_text().replace("publish:", f"{seat}publish:"))
+        daemon.send_signal(signal.SIGHUP)
+        until(lambda: planned() > before)
+        daemon.terminate()
+        assert daemon.wait(20) == 0
 
 
 def test_a_daemon_without_a_camera_lives_and_is_not_ready(config: Path, base: str) -> None:

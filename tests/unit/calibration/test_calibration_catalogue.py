@@ -69,6 +69,7 @@ def test_quoted_fields_may_hold_commas_and_newlines(tmp_path: Path) -> None:
         (f"{HEADER}\n{ROW}\n{ROW}\n", "line 3: the SKU 'a' appears twice"),
         (f"{HEADER}\na,Apple,drinks,123,sold\n", "status 'sold'"),
         (f"{HEADER}\n../a,Apple,drinks,123,active\n", "cannot be a folder name"),
+        (f"{HEADER}\nunknown,Apple,drinks,123,active\n", "the SKU 'unknown' stands for things in no catalogue"),
         (f"{HEADER}\n.,Apple,drinks,123,active\n", "cannot be a folder name"),
         (f"{HEADER}\na b ,Apple,drinks,123,active\n", "cannot be a folder name"),
         (f"{HEADER}\n,Apple,drinks,123,active\n", "cannot be a folder name"),

@@ -13,7 +13,14 @@ from edge.assembly import runtime_mib
 from edge.bundle import read_bundle
 from edge.config import CameraConfig, DaemonConfig, EngineConfig, PublishConfig
 from edge.errors import GateError
-from edge.footprint import available_mib, beside_mib, needed_mib, refuse_no_room_beside, refuse_too_large
+from edge.footprint import (
+    available_mib,
+    beside_mib,
+    needed_mib,
+    refuse_no_room_beside,
+    refuse_no_room_for,
+    refuse_too_large,
+)
 
 
 def config(cameras: int) -> DaemonConfig:
@@ -78,3 +85,12 @@ def test_beside_a_running_one_libraries_and_its_cameras_are_there_already(tmp_pa
         refuse_no_room_beside(bundle, (), 16.0)
     with pytest.raises(GateError, match=r"and 1 more cameras beside"):
         refuse_no_room_beside(bundle, added, 16.0)
+
+
+def test_more_cameras_by_themselves_need_room_too() -> None:
+    refuse_no_room_for((), 0.0)
+    added = config(2).cameras
+    rings = 2 * 2 * 1920 * 1080 * 3 / footprint.MIB
+    refuse_no_room_for(added, 64 + rings)
+    with pytest.raises(GateError, match=r"2 more cameras need about 88 MiB, 80 MiB are free here; stop other"):
+        refuse_no_room_for(added, 80.0)

@@ -184,6 +184,15 @@ def test_a_disk_that_refuses_changes_nothing_and_the_same_can_be_given_again(pat
         assert ledger._store.remembered() == 2999
 
 
+def test_no_verdict_is_taken_into_a_file_that_was_deleted(path: Path) -> None:
+    with opened(path) as ledger:
+        ledger.take([decided(1, Route.VERIFY)], [], [])
+        path.unlink()
+        with pytest.raises(sqlite3.OperationalError, match="moved or deleted while it was in use"):
+            ledger.take([], [verdict(1)], [])
+        assert ledger.results["taken"] == 0
+
+
 def test_a_damaged_file_is_put_aside_and_another_programs_refused(path: Path) -> None:
     with opened(path) as ledger:
         ledger.take([decided(seq) for seq in range(500)], [], [])

@@ -285,3 +285,23 @@ def test_an_event_that_finds_no_room_is_not_told_as_kept(tmp_path: Path, endpoin
             assert courier.put(EVENT, b"event", kept.set)
         assert courier.state().lost[EVENT] == 1
         assert not kept.is_set(), "it is on no disk: who found it must tell of it again"
+
+
+def test_a_file_that_was_deleted_is_told_and_what_waits_in_it_still_arrives(
+    store: Store, tmp_path: Path, endpoint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        sent = put_many(courier, 3)
+        until(lambda: courier.state().waiting == 3)
+        assert not courier.state().refusing
+        (tmp_path / "outbox.sqlite").unlink()
+        until(lambda: courier.state().refusing)
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as late:
+            late.setsockopt(zmq.RCVTIMEO, WAIT_MS)
+            late.setsockopt(zmq.LINGER, 0)
+            late.bind(endpoint)
+            sent += put_many(courier, 1, first=3)
+            assert take(late, 4) == sent
+            until(lambda: courier.state().waiting == 0)
+    (told,) = [record.message for record in caplog.records]
+    assert "moved or deleted while it was in use" in told

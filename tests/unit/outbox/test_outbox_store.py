@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -95,6 +96,20 @@ def test_a_damaged_file_is_put_aside_and_kept(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all, and long enough to be looked at as one" * 40)
     with Store(path, ROOMY) as store:
         assert store.put_aside == tmp_path / "outbox.sqlite.damaged-2"
+
+
+def test_a_damaged_file_that_cannot_be_put_aside_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "outbox.sqlite"
+    path.write_bytes(b"SQLite format 3\0" + b"damage" * 1000)
+
+    def read_only(*_: object) -> Path:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "rename", read_only)
+    with pytest.raises(PublishError, match=r"is damaged and cannot be put aside \(Read.*outbox\.path another place"):
+        Store(path, ROOMY).__enter__()
 
 
 def test_two_daemons_do_not_share_one(tmp_path: Path) -> None:
