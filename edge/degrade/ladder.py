@@ -16,6 +16,7 @@ Each axis is a reading between three marks: `low` (relaxed, stress 0), `high` (s
   that comes back soon after a step back doubles `calm_s`, up to MOST_PATIENCE times; peace for PATIENT_S undoes that.
 - Doing less does not mend a full disk or a low power mode: these hold the ladder at step 1 and take it no further.
 - Two axes that worsen together are told as an alarm: what each of them allows says nothing about both.
+- Other marks (`follow`) move nothing by themselves: the step stays, and calm is counted anew by them.
 
 No clock, no I/O, no randomness: time and readings are arguments. An axis that cannot be read is left out.
 """
@@ -144,6 +145,21 @@ class Ladder:
         self._stepped_back_s = float("-inf")
         self._alarmed = False
         self._history: deque[tuple[float, Mapping[Axis, float]]] = deque()
+
+    @property
+    def step(self) -> int:
+        """Where it stands."""
+        return self._step
+
+    def follow(self, marks: Mapping[Axis, Marks], calm_s: float | None = None) -> None:
+        """Go on by other marks, from the step that it stands on; without `calm_s` as patient as before.
+
+        What was calm by the old marks need not be so by these: a step back is `calm_s` away from here, or more.
+        """
+        self._marks = dict(marks)
+        self._calm_s = self._calm_s if calm_s is None else calm_s
+        self._calm_since_s = None
+        self._history.clear()  # stress by other marks is another scale
 
     def update(self, readings: Mapping[Axis, float], cameras: int, now_s: float) -> Turn:
         """Take readings, at most one set a second, and return where the ladder stands.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from edge.config import CameraConfig, DaemonConfig, Detector, load_daemon_config
 from edge.config.changes import refuse_fixed
 from edge.footprint import available_mib, refuse_no_room_beside
 from edge.heap import give_back_freed
+from edge.life.settings import Prepared
 from edge.ports import Locator
 from edge.writing import real_path
 
@@ -31,19 +32,27 @@ NICENESS = 10
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
     """What is to take over. `loaded` is None where the bundle and its engine stay; `locators` are the changed ones of
-    cameras, by id, with what each has open. `held` closes all of it until somebody takes it.
+    cameras, by id, with what each has open. `held` closes all of it until somebody takes it. `settings` are for the
+    parts that stay.
     """
 
     config: DaemonConfig
     loaded: Loaded | None
     locators: Mapping[str, tuple[Locator, ExitStack]]
     held: ExitStack
+    settings: Prepared
 
 
-def candidate_from_config(path: Path, config: DaemonConfig, loaded: Loaded) -> Candidate:
-    """Return what `path` says now, ready to take over from `config` and `loaded`; raises ShelfedgeError."""
+def candidate_from_config(
+    path: Path, config: DaemonConfig, loaded: Loaded, prepare: Callable[[DaemonConfig], Prepared]
+) -> Candidate:
+    """Return what `path` says now, ready to take over from `config` and `loaded`; raises ShelfedgeError.
+
+    `prepare` checks what the parts that stay are told, and raises as well.
+    """
     new = load_daemon_config(path, parse_source)
     refuse_fixed(path, config, new)
+    settings = prepare(new)
     if new.engine.threads == 1:  # threads that an engine starts would stay as nice as this one is for ever
         _step_back()
     bundle = read_bundle(real_path(Path(new.bundle)))
@@ -64,7 +73,7 @@ def candidate_from_config(path: Path, config: DaemonConfig, loaded: Loaded) -> C
                 held.callback(own.close)
                 locators[camera.id] = (own.enter_context(locator_of(camera.locate, new.engine.threads)), own)
         give_back_freed()
-        return Candidate(new, taken, locators, held.pop_all())
+        return Candidate(new, taken, locators, held.pop_all(), settings)
 
 
 def _loaded_beside(bundle: Bundle, new: DaemonConfig, added: list[CameraConfig]) -> Loaded:

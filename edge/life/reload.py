@@ -6,6 +6,7 @@
 - What was begun is finished with the old bundle; the next frame is the new one's, and the next `seq` the next.
 - Cameras that did not change do not notice. One that did goes on under its numbers, in a new opening.
 - Where anything is wrong everything goes on as it was, and log, heartbeat and an event say what.
+- What has no socket and no file of its own changes in its place: the ladder, the log, limits (`edge.life.settings`).
 - A recording ends, complete: what comes next could not be replayed with the bundle and the cameras that it names.
 """
 
@@ -15,6 +16,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from msgspec import structs
@@ -34,6 +36,7 @@ from edge.heap import give_back_freed
 from edge.life.candidate import Candidate, candidate_from_config
 from edge.life.notify import Notifier
 from edge.life.selftest import SelfTest
+from edge.life.settings import Staying, prepared, take_settings
 from edge.life.together import all_at_once
 from edge.outgoing import Feedback, Outgoing
 
@@ -56,6 +59,7 @@ class Running:
     health: Health
     self_test: SelfTest
     notifier: Notifier
+    staying: Staying
     feedback: Feedback | None = None
 
 
@@ -65,13 +69,14 @@ class _Loading(threading.Thread):
     def __init__(self, running: Running, begun_ns: int) -> None:
         super().__init__(name="reload", daemon=True)
         self._given = running.path, running.config, running.loaded
+        self._prepare = partial(prepared, running.staying, running.health, running.path, running.config)
         self.begun_ns = begun_ns
         self.candidate: Candidate | None = None
         self.error = "ended without a word; a bug"
 
     def run(self) -> None:
         try:
-            self.candidate = candidate_from_config(*self._given)
+            self.candidate = candidate_from_config(*self._given, self._prepare)
         except ShelfedgeError as error:
             self.error = str(error)
         except Exception as error:  # a bug must not end what decides well
@@ -179,6 +184,7 @@ class Reload:
         letting_go = _LettingGo()
         changed = self._take_cameras(daemon, candidate, letting_go)
         self._take_loaded(daemon, candidate, letting_go)
+        changes += take_settings(running.staying, candidate.settings, running.config, candidate.config)
         running.config = candidate.config
         letting_go.start()
         return _Taken(letting_go, changed, changes, {"bundle_before": before, "loading_s": round(loading_s, 3)})
@@ -202,7 +208,7 @@ class Reload:
             letting_go.closers.append(old.held.close)
         if new is not old or config.self_test != running.config.self_test:
             running.self_test.follow(config.self_test, new.bundle, new.engine)
-        running.outgoing.follow(new.bundle, running.feedback)
+        running.outgoing.follow(new.bundle, running.feedback, config.publish.format)
 
     def _take_cameras(
         self, daemon: Daemon, candidate: Candidate, letting_go: _LettingGo

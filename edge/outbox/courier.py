@@ -28,7 +28,7 @@ from edge.durable import wait_for_writer
 from edge.errors import InputError, PublishError
 from edge.keys.line import Caller, Line
 from edge.outbox.state import EVENT, KINDS, Kind, OutboxState
-from edge.outbox.store import Entry, Store
+from edge.outbox.store import Entry, Limits, Store
 from edge.outbox.wire import acknowledged, row_frame
 
 __all__ = ["QUEUE", "Courier"]
@@ -104,6 +104,14 @@ class Courier:
             return False
         return True
 
+    def limit(self, limits: Limits) -> None:
+        """Let as much wait as this from the next commit on; for the frame loop."""
+        self._store.limits = limits
+
+    def call(self, caller: Caller) -> None:
+        """Deliver with other keys from now on; for the frame loop. What is on its way goes again over the new line."""
+        self._caller = caller
+
     def state(self) -> OutboxState:
         """Return the figures, for the heartbeat and the metrics."""
         store, oldest = self._store, self._oldest
@@ -124,6 +132,7 @@ class Courier:
             while not self._stop.is_set():
                 line.socket.poll(TICK_MS, zmq.POLLIN)
                 self._step(line.socket)
+                line.call(self._caller)
                 line.tend()
             self._finish(line.socket)
 

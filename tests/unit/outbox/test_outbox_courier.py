@@ -106,6 +106,19 @@ def test_what_was_not_acknowledged_is_sent_again(
         until(lambda: not _drained(collector) and courier.state().waiting == 0)
 
 
+def test_another_limit_holds_from_the_next_commit_on(store: Store, endpoint: str) -> None:
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        put_many(courier, 100)
+        until(lambda: courier.state().waiting == 100)
+        courier.limit(Limits(110, 1 << 20))
+        put_many(courier, 50, first=100)
+        until(lambda: sum(courier.state().lost.values()) >= 40)
+        assert courier.state().waiting <= 110
+        courier.limit(Limits(1_000, 1 << 20))
+        put_many(courier, 50, first=200)
+        until(lambda: courier.state().waiting > 110)
+
+
 def _drained(collector: zmq.Socket) -> bool:
     """Take and acknowledge what is there; say whether anything was."""
     found = False
