@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge import messages
+from edge.collect.delivered import Delivered
 from edge.errors import InputError, PublishError
+from edge.messages import EventMessage
 
 __all__ = ["Added", "Archive"]
 
@@ -74,15 +75,15 @@ class Archive:
             self._database.close()
             self._database = None
 
-    def add(self, payloads: Sequence[bytes]) -> Added:
-        """Commit payloads; what is here already stays as it is. Raises PublishError, and nothing is kept."""
+    def add(self, delivered: Sequence[Delivered]) -> Added:
+        """Commit what was delivered; what is here already stays as it is. Raises PublishError, and nothing is kept."""
         if self._database is None:
             raise PublishError("archive used outside `with`; a bug")
         added = Added()
         try:
             with self._database as database:
-                for payload in payloads:
-                    added += _add(database, payload)
+                for one in delivered:
+                    added += _add(database, one)
         except sqlite3.Error as error:
             raise PublishError(f"{self._path}: {error}; nothing was acknowledged, make room and start again") from None
         return added
@@ -103,15 +104,12 @@ class Archive:
                 database.execute(table)
 
 
-def _add(database: sqlite3.Connection, payload: bytes) -> Added:
-    try:
-        message = messages.decode(payload)
-        if isinstance(message, messages.HealthMessage):
-            raise InputError("a heartbeat, expected a decision or an event")
-    except InputError as error:
-        database.execute("INSERT OR IGNORE INTO rejected VALUES (?, ?)", (payload, str(error)))
+def _add(database: sqlite3.Connection, delivered: Delivered) -> Added:
+    payload, message = delivered.payload, delivered.message
+    if message is None:
+        database.execute("INSERT OR IGNORE INTO rejected VALUES (?, ?)", (payload, delivered.why))
         return Added(rejected=1)
-    if isinstance(message, messages.EventMessage):
+    if isinstance(message, EventMessage):
         values = (message.event_id, message.device_id, message.bundle_id, message.event, message.summary, payload)
         done = database.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?)", values)
         return Added(events=1) if done.rowcount else Added(again=1)
