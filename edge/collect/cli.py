@@ -108,6 +108,7 @@ class _Desk:
         self._telling = Telling(log, time.monotonic_ns)
         self._rows: dict[bytes, list[int]] = defaultdict(list)  # by sender, to be acknowledged
         self._whys: dict[bytes, str] = {}  # by sender
+        self._bearers: dict[str, Bearer] = {}  # as the list had them when the first message of a commit came
         self.added = Added()
         self.refused = 0
 
@@ -147,8 +148,11 @@ class _Desk:
     def _why_refused(self, frame: zmq.Frame, delivered: Delivered) -> str | None:
         if self._door is None:
             return None
+        user_id = str(frame.get("User-Id"))
         try:
-            bearer = Bearer(self._door.name_of(frame))
+            if user_id not in self._bearers:
+                self._bearers[user_id] = Bearer(self._door.name_of(user_id))
+            bearer = self._bearers[user_id]
         except InputError as error:
             self._telling.warning("list", f"nothing is taken from anybody: {error}")
             return "it cannot read its list of keys, so it takes nothing from anybody; its own log says why"
@@ -167,3 +171,4 @@ class _Desk:
                 self._socket.send_multipart([sender, *refusal(why)], flags=zmq.NOBLOCK)
         self._rows.clear()
         self._whys.clear()
+        self._bearers.clear()

@@ -66,11 +66,11 @@ class Door:
         """Return how many connections were refused since the start, by reason (REFUSALS)."""
         return dict(self._refused)
 
-    def name_of(self, frame: zmq.Frame) -> str | None:
-        """Return the name that the list has now for whoever sent a frame, None where it has none any more; for any
-        thread. Raises InputError where the list cannot be read.
+    def name_of(self, user_id: str) -> str | None:
+        """Return the name that the list has now for whoever sent a frame with this User-Id, None where it has none any
+        more; for any thread. Raises InputError where the list cannot be read.
         """
-        return self._allowed.name_of(z85.decode(str(frame.get("User-Id"))), self._clock_ns())
+        return self._allowed.name_of(z85.decode(user_id), self._clock_ns())
 
     def guard(self, context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes]) -> None:
         """Put the door before `socket`, which is not bound yet. `context` may hold no other door."""
