@@ -163,6 +163,7 @@ class Health:
             lost=lost,
             oldest_s=state.oldest_s,
             refusing=state.refusing,
+            refused=state.refused,
         )
 
     def _feedback(self) -> messages.FeedbackHealth | None:

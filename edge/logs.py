@@ -25,28 +25,34 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TextIO, TypeAlias
 
-__all__ = ["BURST", "FORMS", "PERIOD_S", "JsonLines", "Limiter", "TextLines", "set_up", "writes_to_journal"]
+__all__ = ["BURST", "FORMS", "LEVELS", "PERIOD_S", "JsonLines", "Limiter", "TextLines", "set_up", "writes_to_journal"]
 
 BURST = 20
 PERIOD_S = 60.0
 TEMPLATES = 512  # that are remembered; the one unused for longest is forgotten first
 FORMS = ("text", "json")
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 Key: TypeAlias = tuple[str, int, str]  # logger, level, template
 
 
-def set_up(form: str, stream: TextIO | None = None) -> None:
-    """Let everything from INFO on be written to `stream` (standard error) in one of FORMS, in the place of before."""
+def set_up(form: str, stream: TextIO | None = None, level: str = "info", burst: int = BURST) -> None:
+    """Let everything from `level` on be written to `stream` (standard error) in one of FORMS, in the place of before.
+
+    Of one message at most `burst` come in PERIOD_S. Nothing that other threads say meanwhile is lost or said twice, and
+    what was held back is told in the new form.
+    """
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     for_journal = writes_to_journal(stream, os.environ)
     handler.setFormatter(JsonLines(for_journal) if form == "json" else TextLines(for_journal))
     root = logging.getLogger()
-    for old in [one for one in root.handlers if isinstance(one, _Limited)]:
-        root.removeHandler(old)
-        old.close()
-    root.addHandler(_Limited(handler))
-    root.setLevel(logging.INFO)
+    there = next((one for one in root.handlers if isinstance(one, _Limited)), None)
+    if there is None:
+        root.addHandler(_Limited(handler, burst))
+    else:
+        there.follow(handler, burst)
+    root.setLevel(LEVELS[level])
 
 
 def writes_to_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
@@ -104,7 +110,7 @@ class Limiter:
     """
 
     def __init__(self, burst: int = BURST) -> None:
-        self._burst = burst
+        self.burst = burst
         self._seen: OrderedDict[Key, _Seen] = OrderedDict()
 
     def take(self, key: Key, now_s: float) -> int | None:
@@ -115,7 +121,7 @@ class Limiter:
         if now_s - seen.since_s >= PERIOD_S:
             held = seen.held
             self._seen[key] = seen = _Seen(now_s)
-        if seen.told >= self._burst:
+        if seen.told >= self.burst:
             seen.held += 1
             return None
         seen.told += 1
@@ -132,11 +138,21 @@ class Limiter:
 class _Limited(logging.Handler):
     """Hands on what the limiter lets through."""
 
-    def __init__(self, inner: logging.Handler, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, inner: logging.Handler, burst: int = BURST, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__()
         self._inner = inner
         self._clock_s = clock_s
-        self._limiter = Limiter()
+        self._limiter = Limiter(burst)
+
+    def follow(self, inner: logging.Handler, burst: int) -> None:
+        """Go on through another handler, with what was counted so far; under the lock that `handle` takes."""
+        self.acquire()
+        try:
+            self._inner, self._limiter.burst = inner, burst
+        finally:
+            self.release()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or count it; before it, what was held back of others whose period is over."""

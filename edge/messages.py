@@ -156,6 +156,7 @@ class OutboxHealth(_Message, frozen=True):
     """The durable stream: what waits on the disk; since the start what arrived, and what was lost by kind.
 
     `oldest_s` is the age of the oldest message that waits, 0 where none does; `refusing`: the disk takes nothing.
+    `refused` is why the collector refuses what it is sent, in its words; empty where it does not.
     """
 
     waiting: int
@@ -164,6 +165,7 @@ class OutboxHealth(_Message, frozen=True):
     lost: dict[str, int]
     oldest_s: float = 0.0
     refusing: bool = False
+    refused: str = ""
 
 
 class SelfTestHealth(_Message, frozen=True):

@@ -70,11 +70,11 @@ class Outgoing:
         self._events = 0
         self._own: deque[tuple[str, Finding]] = deque(maxlen=OWN_EVENTS)
 
-    def follow(self, bundle: Bundle, feedback: Feedback | None) -> None:
-        """Speak for another bundle from the next message on; `seq` goes on."""
+    def follow(self, bundle: Bundle, feedback: Feedback | None, form: str) -> None:
+        """Speak for another bundle or in another form from the next message on; `seq` goes on."""
         self._classes = {info.sku: info for info in bundle.classes}
         self._origin.bundle_id = bundle.id
-        self._sender = replace(self._sender, feedback=feedback)
+        self._sender = replace(self._sender, feedback=feedback, form=form)
 
     def end_recording(self, why: str) -> None:
         """End the recording in order, where there is one: what comes next could not be replayed with what it says."""

@@ -39,6 +39,7 @@ from edge.keys.assembly import Keys, keys_of
 from edge.life.notify import Notifier
 from edge.life.reload import Reload, Running
 from edge.life.selftest import SelfTest
+from edge.life.settings import Staying
 from edge.life.shedding import Shedding
 from edge.life.supervision import Supervision
 from edge.life.tidying import Tidying
@@ -113,7 +114,7 @@ def _check(path: Path) -> int:
 
 def _read(path: Path) -> tuple[DaemonConfig, Keys, Bundle]:
     config = load_daemon_config(path, parse_source)
-    logs.set_up(config.log.format)
+    logs.set_up(config.log.format, level=config.log.level, burst=config.log.most_a_minute)
     keys = keys_of(config.keys, time.monotonic_ns)
     bundle, _ = bundles_of(config)
     refuse_too_large(bundle, config, available_mib(), resident_mib(), runtime_mib(bundle, config.engine))
@@ -131,7 +132,7 @@ def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack
     health.planned_mib = needed_mib(bundle, config, runtime_mib(bundle, config.engine))
     courier = together.enter_context(_courier(config.outbox, keys)) if config.outbox else None
     health.outbox = courier.state if courier else None
-    cameras = _opened_cameras(config, bundle, health, together)
+    cameras, metrics = _opened_cameras(config, bundle, health, together)
     loaded = load(bundle, config.engine)  # while the cameras open
     health.engine_ready, health.degraded = True, loaded.engine.degraded
     if health.degraded:
@@ -143,15 +144,21 @@ def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack
     outgoing = Outgoing(bundle, origin, health, sender, recorder)
     self_test = SelfTest(health, outgoing)
     self_test.follow(config.self_test, bundle, loaded.engine)
-    running = Running(arguments.config, config, loaded, cameras, outgoing, health, self_test, notifier, feedback)
+    children = lambda: [camera.pid for camera in cameras if camera.pid is not None]  # noqa: E731  # asked each second
+    watch = stack.enter_context(watch_of(config.degrade, config, children, time.monotonic_ns))
+    staying = Staying(watch, children, keys, courier, metrics)
+    running = Running(
+        arguments.config, config, loaded, cameras, outgoing, health, self_test, notifier, staying, feedback
+    )
     reload = stack.enter_context(Reload(running, signals.reload))
-    streams = _streams(config, cameras)
-    duties: list[Duty] = [reload, self_test, Supervision(notifier, health), Tidying()]
-    if config.degrade is not None:
-        pids = lambda: [camera.pid for camera in cameras if camera.pid is not None]  # noqa: E731  # asked each second
-        watch = stack.enter_context(watch_of(config.degrade, config, pids, time.monotonic_ns))
-        duties.append(Shedding(watch, health, outgoing))
-    daemon = Daemon(streams, loaded.pipeline, outgoing, time.monotonic_ns, duties)
+    duties: list[Duty] = [
+        reload,
+        self_test,
+        Supervision(notifier, health),
+        Tidying(),
+        Shedding(watch, health, outgoing),
+    ]
+    daemon = Daemon(_streams(config, cameras), loaded.pipeline, outgoing, time.monotonic_ns, duties)
     together.callback(lambda: _let_go(daemon, running))
     log.info("running: device %s, bundle %s, epoch %s", config.device_id, bundle.id, origin.epoch)
     if arguments.await_subscribers:
@@ -160,16 +167,20 @@ def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack
     return daemon
 
 
-def _opened_cameras(config: DaemonConfig, bundle: Bundle, health: Health, together: Together) -> list[Camera]:
-    """Return the cameras, started: each is a process of its own. `together` closes those that are there at the end."""
-    cameras = [open_camera(camera) for camera in config.cameras]
+def _opened_cameras(
+    config: DaemonConfig, bundle: Bundle, health: Health, together: Together
+) -> tuple[list[Camera], MetricsServer | None]:
+    """Return the cameras, started: each is a process of its own; and who tells of them meanwhile, where one is asked
+    for. `together` closes those that are there at the end.
+    """
+    cameras, metrics = [open_camera(camera) for camera in config.cameras], None
     together.callback(lambda: all_at_once([partial(camera.__exit__, None, None, None) for camera in cameras]))
     if config.metrics is not None:
         health.classes = ClassCounts([info.sku for info in bundle.classes])
-        together.enter_context(MetricsServer(config.metrics, health, cameras, time.monotonic_ns))
+        metrics = together.enter_context(MetricsServer(config.metrics, health, cameras, time.monotonic_ns))
     for camera in cameras:
         camera.__enter__()
-    return cameras
+    return cameras, metrics
 
 
 def _streams(config: DaemonConfig, cameras: Sequence[Camera]) -> list[Stream]:

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge import messages
+from edge.collect.delivered import Delivered
 from edge.durable import Place
 from edge.errors import InputError, PublishError
+from edge.messages import DecisionMessage, EventMessage
 
 __all__ = ["Added", "Archive"]
 
@@ -76,15 +77,15 @@ class Archive:
             self._database.close()
             self._database = None
 
-    def add(self, payloads: Sequence[bytes]) -> Added:
-        """Commit payloads; what is here already stays as it is. Raises PublishError, and nothing is kept."""
+    def add(self, delivered: Sequence[Delivered]) -> Added:
+        """Commit what was delivered; what is here already stays as it is. Raises PublishError, and nothing is kept."""
         if self._database is None:
             raise PublishError("archive used outside `with`; a bug")
         added = Added()
         try:
             with self._database as database:
-                for payload in payloads:
-                    added += _add(database, payload)
+                for one in delivered:
+                    added += _add(database, one)
                 self._place.refuse_left()
         except sqlite3.Error as error:
             told = f"{self._path}: {error}; nothing was acknowledged, make room or put the file back, and start again"
@@ -107,19 +108,19 @@ class Archive:
                 database.execute(table)
 
 
-def _add(database: sqlite3.Connection, payload: bytes) -> Added:
+def _add(database: sqlite3.Connection, delivered: Delivered) -> Added:
+    payload, message, why = delivered.payload, delivered.message, delivered.why
     try:
-        return _add_message(database, payload)
-    except (InputError, OverflowError) as error:  # SQLite's integers have 64 bits, those of a message any number
-        database.execute("INSERT OR IGNORE INTO rejected VALUES (?, ?)", (payload, str(error)))
-        return Added(rejected=1)
+        if message is not None:
+            return _add_message(database, payload, message)
+    except OverflowError as error:  # SQLite's integers have 64 bits, those of a message any number
+        why = str(error)
+    database.execute("INSERT OR IGNORE INTO rejected VALUES (?, ?)", (payload, why))
+    return Added(rejected=1)
 
 
-def _add_message(database: sqlite3.Connection, payload: bytes) -> Added:
-    message = messages.decode(payload)
-    if isinstance(message, messages.HealthMessage):
-        raise InputError("a heartbeat, expected a decision or an event")
-    if isinstance(message, messages.EventMessage):
+def _add_message(database: sqlite3.Connection, payload: bytes, message: DecisionMessage | EventMessage) -> Added:
+    if isinstance(message, EventMessage):
         values = (message.event_id, message.device_id, message.bundle_id, message.event, message.summary, payload)
         done = database.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?)", values)
         return Added(events=1) if done.rowcount else Added(again=1)

@@ -2,7 +2,8 @@
 to copy.
 
 What is acknowledged is committed. What comes again, because an acknowledgement was lost or this program was killed, is
-known, a decision by `(device_id, epoch, seq)` and an event by `event_id`, and written once.
+known, a decision by `(device_id, epoch, seq)` and an event by `event_id`, and written once. With keys a device delivers
+for itself alone (`edge.collect.delivered`); what it says in another's name is refused, and waits in its outbox.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,12 +21,14 @@ import zmq
 
 from edge import logs
 from edge.collect.archive import Added, Archive
+from edge.collect.delivered import Bearer, Delivered, read, why_refused
 from edge.command import Parser, run
 from edge.errors import InputError, PublishError
 from edge.keys.door import Door
 from edge.keys.options import add_door, door_from
+from edge.keys.telling import Telling
 from edge.listening import refuse_taken, remove
-from edge.outbox.wire import acknowledgement, row_of
+from edge.outbox.wire import acknowledgement, refusal, row_of
 
 __all__ = ["main"]
 
@@ -57,11 +61,15 @@ def _collect(argv: Sequence[str]) -> int:
         signal.signal(number, lambda *_: stop.set())
     with Archive(arguments.out) as archive, _listening(arguments.listen, door) as socket:
         print(f"listening on {socket.getsockopt_string(zmq.LAST_ENDPOINT)}", flush=True)
-        added = _serve(socket, archive, stop)
+        desk = _Desk(socket, door, archive)
+        desk.serve(stop)
+    added = desk.added
     print(
         f"{added.new} decisions written, {added.again} came again, {added.rejected} rejected; "
         f"{added.events} events written"
     )
+    if desk.refused:
+        print(f"refused and not acknowledged: {desk.refused}, sent with the key of another device; the log names both")
     if door is not None and any(door.refused().values()):
         refused = ", ".join(f"{count} {reason}" for reason, count in door.refused().items() if count)
         print(f"connections refused: {refused}")
@@ -90,25 +98,77 @@ def _listening(endpoint: str, door: Door | None) -> Iterator[zmq.Socket[bytes]]:
                 door.close()
 
 
-def _serve(socket: zmq.Socket[bytes], archive: Archive, stop: threading.Event) -> Added:
-    added = Added()
-    while not stop.is_set():
-        socket.poll(TICK_MS, zmq.POLLIN)
-        rows: dict[bytes, list[int]] = defaultdict(list)
-        payloads: list[bytes] = []
-        while len(payloads) < BATCH and socket.poll(0, zmq.POLLIN):
-            sender, *frames = socket.recv_multipart()
-            try:
-                row, payload = frames
-                rows[sender].append(row_of(row))
-            except (ValueError, InputError) as error:
-                added += Added(rejected=1)  # no outbox speaks like this, and nobody waits for an answer
-                log.warning("a message of %d frames was rejected: %s", len(frames), error)
-            else:
-                payloads.append(payload)
-        if payloads:
-            added += archive.add(payloads)
-            for sender, own in rows.items():
-                with suppress(zmq.Again):  # an outbox that does not read: it will deliver again
-                    socket.send_multipart([sender, acknowledgement(own)], flags=zmq.NOBLOCK)
-    return added
+class _Desk:
+    """Takes what lies in `socket`, has it committed, and answers: what is refused is told so and never acknowledged."""
+
+    def __init__(self, socket: zmq.Socket[bytes], door: Door | None, archive: Archive) -> None:
+        self._socket = socket
+        self._door = door
+        self._archive = archive
+        self._telling = Telling(log, time.monotonic_ns)
+        self._rows: dict[bytes, list[int]] = defaultdict(list)  # by sender, to be acknowledged
+        self._whys: dict[bytes, str] = {}  # by sender
+        self._bearers: dict[str, Bearer] = {}  # as the list had them when the first message of a commit came
+        self.added = Added()
+        self.refused = 0
+
+    def serve(self, stop: threading.Event) -> None:
+        """Go on until `stop` is set."""
+        while not stop.is_set():
+            self._socket.poll(TICK_MS, zmq.POLLIN)
+            taken: list[Delivered] = []
+            for _ in range(BATCH):
+                if not self._socket.poll(0, zmq.POLLIN):
+                    break
+                one = self._received()
+                taken += [] if one is None else [one]
+            if taken:
+                self.added += self._archive.add(taken)
+            self._answer()
+
+    def _received(self) -> Delivered | None:
+        """Return one message that may be written down, None for another one."""
+        sender, *frames = self._socket.recv_multipart(copy=False)
+        try:
+            row, payload = frames
+            number = row_of(row.bytes)
+        except (ValueError, InputError) as error:
+            self.added += Added(rejected=1)  # no outbox speaks like this, and nobody waits for an answer
+            log.warning("a message of %d frames was rejected: %s", len(frames), error)
+            return None
+        delivered = read(payload.bytes)
+        why = self._why_refused(payload, delivered)
+        if why is not None:
+            self.refused += 1
+            self._whys[sender.bytes] = why
+            return None
+        self._rows[sender.bytes].append(number)
+        return delivered
+
+    def _why_refused(self, frame: zmq.Frame, delivered: Delivered) -> str | None:
+        if self._door is None:
+            return None
+        user_id = str(frame.get("User-Id"))
+        try:
+            if user_id not in self._bearers:
+                self._bearers[user_id] = Bearer(self._door.name_of(user_id))
+            bearer = self._bearers[user_id]
+        except InputError as error:
+            self._telling.warning("list", f"nothing is taken from anybody: {error}")
+            return "it cannot read its list of keys, so it takes nothing from anybody; its own log says why"
+        why = why_refused(delivered.message, bearer)
+        if why is not None:
+            self._telling.warning(f"{bearer.name}", f"refused, and not acknowledged: {why}")
+        return why
+
+    def _answer(self) -> None:
+        """Answer every sender; one that does not read gets none, and will deliver again."""
+        for sender, rows in self._rows.items():
+            with suppress(zmq.Again):
+                self._socket.send_multipart([sender, acknowledgement(rows)], flags=zmq.NOBLOCK)
+        for sender, why in self._whys.items():
+            with suppress(zmq.Again):
+                self._socket.send_multipart([sender, *refusal(why)], flags=zmq.NOBLOCK)
+        self._rows.clear()
+        self._whys.clear()
+        self._bearers.clear()

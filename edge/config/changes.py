@@ -1,4 +1,4 @@
-"""What may change while a daemon runs, and what needs a restart: a table, and one line for what was refused."""
+"""What may change while a daemon runs, and what needs a restart: two tables, and one line for what was refused."""
 
 from __future__ import annotations
 
@@ -11,22 +11,58 @@ import msgspec
 from edge.config.daemon import DaemonConfig
 from edge.errors import ConfigError
 
-__all__ = ["LIVE", "changed_keys", "refuse_fixed"]
+__all__ = ["FIXED", "LIVE", "changed_keys", "refuse_fixed"]
 
-# Sockets, files on the disk and the name of the device are those of the process. Everything not named here is refused.
+# A part, or a key of one: these change between two frames.
 LIVE = frozenset(
     {
         "bundle",
         "cameras",
+        "degrade",  # the ladder keeps its step, and calm is counted anew
         "engine",
-        "self_test",
-        "feedback.audit_share",
-        "feedback.accuracy",
         "feedback.accept_error",
-        "feedback.unknown_rate",
+        "feedback.accuracy",
+        "feedback.audit_share",
+        "feedback.max_decisions",
         "feedback.new_products",
+        "feedback.unknown_rate",
+        "feedback.window_verdicts",
+        "log",
+        "metrics.max_classes",
+        "outbox.max_mib",
+        "outbox.max_rows",
+        "publish.format",  # the first byte of a message tells which it is
+        "self_test",
     }
 )
+
+_BOUND = "a socket that is bound"
+_FILE = "a file that is open"
+_PERMISSION = "it allowed what a socket does already"
+
+# The same, and why it is the process's own. What is in neither table is refused too.
+FIXED: dict[str, str] = {
+    "device_id": "it is in the number of every decision",
+    "feedback": "a file and a socket",
+    "feedback.insecure": _PERMISSION,
+    "feedback.listen": _BOUND,
+    "feedback.path": _FILE,
+    "keys": "a socket is encrypted or plain from its beginning",
+    "keys.collector": "another file; what stands in the one that is named may change",
+    "keys.own": "all who call this device have its public half",
+    "keys.senders": "another folder; the list in the one that is named may change",
+    "keys.subscribers": "another folder; the list in the one that is named may change",
+    "metrics": "a socket",
+    "metrics.insecure": _PERMISSION,
+    "metrics.listen": _BOUND,
+    "outbox": "a file and a line",
+    "outbox.collector": "the line that rows are on their way through",
+    "outbox.insecure": _PERMISSION,
+    "outbox.path": _FILE,
+    "publish.decisions": _BOUND,
+    "publish.high_water_mark": "a bound socket gives the old one to all who connect later",
+    "publish.insecure": _PERMISSION,
+}
 
 
 def changed_keys(old: DaemonConfig, new: DaemonConfig) -> list[str]:
@@ -35,10 +71,11 @@ def changed_keys(old: DaemonConfig, new: DaemonConfig) -> list[str]:
 
 
 def refuse_fixed(path: Path, old: DaemonConfig, new: DaemonConfig) -> None:
-    """Raise ConfigError naming every changed key that only a restart can change."""
+    """Raise ConfigError naming every changed key that only a restart can change, and why."""
     fixed = [key for key in changed_keys(old, new) if key not in LIVE and key.partition(".")[0] not in LIVE]
     if fixed:
-        found = f"{', '.join(fixed)} changed, which a running daemon cannot take over"
+        why = "; ".join(f"{key}: {FIXED.get(key, 'of the process')}" for key in fixed)
+        found = f"{', '.join(fixed)} changed, which a running daemon cannot take over ({why})"
         raise ConfigError(f"{path}: {found}; put back what was there, or start the daemon again")
 
 

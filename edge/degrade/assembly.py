@@ -11,21 +11,28 @@ from edge.degrade.ladder import Axis, Ladder, Marks
 from edge.degrade.sensors import Sensors
 from edge.degrade.watch import Watch
 
-__all__ = ["marks_of", "watch_of"]
+__all__ = ["marks_of", "sensors_of", "watch_of"]
 
 POWER = (0.4, 0.5, 2.0)  # it is 0 or 1
 
 
 def watch_of(
-    settings: DegradeConfig,
+    settings: DegradeConfig | None,
     config: DaemonConfig,
     children: Callable[[], Sequence[int]],
     clock_ns: Callable[[], int],
 ) -> Watch:
-    """Return the watch for a daemon; `children` tells its capture processes."""
+    """Return the watch for a daemon, switched off without settings; `children` tells its capture processes."""
+    if settings is None:
+        return Watch(None, Ladder({}, DegradeConfig().calm_s), clock_ns)
+    ladder = Ladder(marks_of(settings), settings.calm_s, bool(settings.smaller))
+    return Watch(sensors_of(settings, config, children), ladder, clock_ns)
+
+
+def sensors_of(settings: DegradeConfig, config: DaemonConfig, children: Callable[[], Sequence[int]]) -> Sensors:
+    """Return the sensors that the settings ask for."""
     disks = [Path(part.path) for part in (config.outbox, config.feedback) if part is not None]
-    sensors = Sensors(settings.memory_limit_mib, disks, settings.power_mode, lambda: [os.getpid(), *children()])
-    return Watch(sensors, Ladder(marks_of(settings), settings.calm_s, bool(settings.smaller)), clock_ns)
+    return Sensors(settings.memory_limit_mib, disks, settings.power_mode, lambda: [os.getpid(), *children()])
 
 
 def marks_of(settings: DegradeConfig) -> dict[Axis, Marks]:

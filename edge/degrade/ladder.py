@@ -19,6 +19,7 @@ Each axis is a reading between three marks: `low` (relaxed, stress 0), `high` (s
   keep it on no further step.
 - A smaller engine is loaded beside the one that decides, so only while memory is relaxed. It mends too much work.
 - Two axes that worsen together are told as an alarm: what each of them allows says nothing about both.
+- Other marks (`follow`) move nothing by themselves: the step stays, and calm is counted anew by them.
 
 No clock, no I/O, no randomness: time and readings are arguments. An axis that cannot be read is left out.
 """
@@ -153,6 +154,23 @@ class Ladder:
         self._stepped_back_s = float("-inf")
         self._alarmed = False
         self._history: deque[tuple[float, Mapping[Axis, float]]] = deque()
+
+    @property
+    def step(self) -> int:
+        """Where it stands."""
+        return self._step
+
+    def follow(self, marks: Mapping[Axis, Marks], calm_s: float | None = None, smaller: bool = False) -> None:
+        """Go on by other marks, from the step that it stands on; without `calm_s` as patient as before.
+
+        Where it stood on a smaller engine and there is none any more, it stands on the step before. What was calm by
+        the old marks need not be so by these: a step back is `calm_s` away from here, or more.
+        """
+        self._marks = dict(marks)
+        self._smaller = smaller
+        self._calm_s = self._calm_s if calm_s is None else calm_s
+        self._calm_since_s = None
+        self._history.clear()  # stress by other marks is another scale
 
     def update(self, readings: Mapping[Axis, float], cameras: int, now_s: float) -> Turn:
         """Take readings, at most one set a second, and return where the ladder stands.

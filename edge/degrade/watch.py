@@ -1,7 +1,8 @@
 """The ladder at work: sensors read in a thread of their own, because a sick device answers slowly.
 
 The loop asks `turn` once a second and never waits. Readings that are older than STALE_S are no readings: the ladder
-stays where it stands, and that is logged once.
+stays where it stands, and that is logged once. Other sensors and marks take over from the step that the ladder stands
+on (`follow`); switched off it has no axes any more, and goes back to the whole step by step, as calmly as ever.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
-from edge.degrade.ladder import Axis, Ladder, Turn
+from edge.degrade.ladder import Axis, Ladder, Marks, Turn
 
 __all__ = ["Reader", "Watch"]
 
@@ -29,20 +31,31 @@ class Reader(Protocol):
         """Return the readings that are to be had."""
 
 
-class Watch:
-    """Reads `sensors` inside `with`; `clock_ns` is CLOCK_MONOTONIC."""
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What `sensors` said, and when they were asked."""
 
-    def __init__(self, sensors: Reader, ladder: Ladder, clock_ns: Callable[[], int]) -> None:
+    sensors: Reader
+    asked_ns: int
+    readings: Mapping[Axis, float]
+
+
+class Watch:
+    """Reads `sensors` inside `with`, None where it is switched off; `clock_ns` is CLOCK_MONOTONIC."""
+
+    def __init__(self, sensors: Reader | None, ladder: Ladder, clock_ns: Callable[[], int]) -> None:
         self._sensors = sensors
         self._ladder = ladder
         self._clock_ns = clock_ns
-        self._latest: tuple[int, Mapping[Axis, float]] | None = None  # replaced, never changed
+        self._since_ns = clock_ns()  # these sensors are asked
+        self._latest: _Read | None = None  # replaced, never changed
         self._told_stale = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sensors", daemon=True)  # may hang in a driver
 
     def __enter__(self) -> Watch:
-        self._thread.start()
+        if self._sensors is not None:
+            self._thread.start()
         return self
 
     def __exit__(
@@ -50,29 +63,54 @@ class Watch:
     ) -> None:
         self._stop.set()
 
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing is asked and nothing is left of a step down."""
+        return self._sensors is None and self._ladder.step == 0
+
+    def follow(self, sensors: Reader, marks: Mapping[Axis, Marks], calm_s: float, smaller: bool = False) -> None:
+        """Go on with other sensors and marks, with or without a smaller engine, from where the ladder stands; for the
+        loop.
+        """
+        self._ladder.follow(marks, calm_s, smaller)
+        self._sensors, self._since_ns = sensors, self._clock_ns()
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def switch_off(self) -> None:
+        """Ask nothing any more; for the loop. A step down is taken back after as much time as any other."""
+        self._ladder.follow({})
+        self._sensors = None
+
     def turn(self, queue: float | None, cameras: int, now_ns: int) -> Turn | None:
         """Return where the ladder stands now, with so many live cameras; `queue` is the reading of that axis, or None.
 
-        None before the first readings, and where they are stale.
+        None before the first readings, where they are stale, and where it is off.
         """
+        if self._sensors is None:
+            return None if self.is_off else self._ladder.update({}, cameras, now_ns / 1e9)
         latest = self._latest
-        if latest is None:
-            return None
-        read_ns, readings = latest
-        if now_ns - read_ns > STALE_S * 1e9:
+        if latest is not None and latest.sensors is not self._sensors:  # what others said, perhaps in other units
+            latest = None
+        asked_ns = self._since_ns if latest is None else latest.asked_ns
+        if now_ns - asked_ns > STALE_S * 1e9:
             if not self._told_stale:
-                log.error("no sensor has answered for %.0f s; the device stays as it is", (now_ns - read_ns) / 1e9)
+                log.error("no sensor has answered for %.0f s; the device stays as it is", (now_ns - asked_ns) / 1e9)
             self._told_stale = True
+            return None
+        if latest is None:
             return None
         self._told_stale = False
         own = {} if queue is None else {Axis.QUEUE: queue}
-        return self._ladder.update({**readings, **own}, cameras, now_ns / 1e9)
+        return self._ladder.update({**latest.readings, **own}, cameras, now_ns / 1e9)
 
     def _run(self) -> None:
         told = False
         while not self._stop.is_set():
+            sensors = self._sensors
             try:
-                self._latest = (self._clock_ns(), self._sensors.read())
+                if sensors is not None:
+                    self._latest = _Read(sensors, self._clock_ns(), sensors.read())
             except Exception:  # the next reading may be sound, and without this thread nothing would ever move
                 if not told:
                     log.exception("the sensors cannot be read; a bug")

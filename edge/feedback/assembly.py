@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge.bundle import Bundle
 from edge.config import FeedbackConfig
-from edge.feedback.clerk import Clerk, Parts
+from edge.feedback.clerk import Bounds, Clerk, Parts
 from edge.feedback.judge import Catalogue, Judge
 from edge.feedback.ledger import Ledger
 from edge.feedback.store import Store
@@ -61,4 +61,4 @@ def _parts(store: Store, config: FeedbackConfig, catalogue: Catalogue, device_id
 def follow(clerk: Clerk, config: FeedbackConfig, bundle: Bundle) -> None:
     """Let a clerk at work go on with another bundle, or other rules, from the next decision on."""
     catalogue = catalogue_of(bundle)
-    clerk.follow(Judge(config, catalogue), catalogue)
+    clerk.follow(Judge(config, catalogue), catalogue, Bounds(config.window_verdicts, config.max_decisions))

@@ -32,7 +32,7 @@ from edge.feedback.wire import MAX_BYTES, Answer, Ask, Verdict, decode
 from edge.keys.door import Door
 from edge.listening import refuse_taken, remove
 
-__all__ = ["QUEUE", "Clerk", "Parts"]
+__all__ = ["QUEUE", "Bounds", "Clerk", "Parts"]
 
 TICK_MS = 200
 COMMIT_MS = 1_000
@@ -53,12 +53,21 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many verdicts close a window, and how many decisions are remembered."""
+
+    window_verdicts: int
+    max_decisions: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Change:
-    """What to go on with once the first `after` decisions are committed."""
+    """What to go on with once the first `after` decisions are committed; without `bounds` with those before."""
 
     after: int
     judge: Judge
     catalogue: Catalogue
+    bounds: Bounds | None
 
 
 class Clerk:
@@ -128,9 +137,9 @@ class Clerk:
         self._put += 1
         return True
 
-    def follow(self, judge: Judge, catalogue: Catalogue) -> None:
+    def follow(self, judge: Judge, catalogue: Catalogue, bounds: Bounds | None = None) -> None:
         """Go on with another bundle or other rules, from the next decision that is put; for the frame loop."""
-        self._changes.append(_Change(self._put, judge, catalogue))
+        self._changes.append(_Change(self._put, judge, catalogue, bounds))
 
     def next_event(self) -> Told | None:
         """Return the oldest event that is not published, for the frame loop."""
@@ -230,6 +239,9 @@ class Clerk:
             log.error("the feedback file refuses: %s; it goes on with the bundle before for now", error)
             return False
         self._parts = replace(self._parts, judge=change.judge)
+        if change.bounds is not None:
+            self._window = self._parts.ledger.window = change.bounds.window_verdicts
+            self._parts.store.max_decisions = change.bounds.max_decisions
         self._tell(told)
         return True
 

@@ -32,7 +32,7 @@ class _OnView:
 
 
 class Ledger:
-    """Takes decisions and verdicts into an opened store. `window` is how many verdicts close one.
+    """Takes decisions and verdicts into an opened store. `window` is how many verdicts close one; it may be replaced.
 
     `on_checked` is told, after the commit, of every thing whose truth came; a better truth later does not count again.
     """
@@ -44,7 +44,7 @@ class Ledger:
         self._judge = judge
         self._tiers = catalogue.tiers
         self._device_id = device_id
-        self._window = window
+        self.window = window
         self._on_view: OrderedDict[tuple[str, str, int], _OnView] = OrderedDict()
         self._decided = 0
         self._leftover = True  # things in the store that are open and not on view
@@ -189,7 +189,7 @@ class Ledger:
         return "taken"
 
     def _close_if_full(self, found: list[Finding]) -> None:
-        if self._store.in_window() >= self._window:
+        if self._store.in_window() >= self.window:
             found += self._judge.close(*self._store.take_window())
             self._store.put_state("closed", msgspec.json.encode(self._judge.closed))
 

@@ -83,11 +83,14 @@ class Thing:
 
 
 class Store:
-    """Opened by `with`; raises InputError for a file that is something else, PublishError where the disk refuses."""
+    """Opened by `with`; raises InputError for a file that is something else, PublishError where the disk refuses.
+
+    The last `max_decisions` are remembered; it may be replaced.
+    """
 
     def __init__(self, path: Path, max_decisions: int) -> None:
         self._path = path
-        self._max_decisions = max_decisions
+        self.max_decisions = max_decisions
         self._database: sqlite3.Connection | None = None
         self._place: Place
         self._file = ""  # in event ids, so that those of a file that took its place are others
@@ -222,7 +225,7 @@ class Store:
     def forget_oldest(self) -> None:
         """Let the oldest decisions go beyond the bound, and the things that nobody can name any more."""
         database = self._opened()
-        while (beyond := self.remembered() - self._max_decisions) > 0:
+        while (beyond := self.remembered() - self.max_decisions) > 0:
             oldest = "SELECT row, thing FROM decisions ORDER BY row LIMIT ?"
             gone = database.execute(oldest, (max(1, min(_CHUNK, beyond)),)).fetchall()
             database.executemany("DELETE FROM decisions WHERE row = ?", [(row,) for row, _ in gone])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import TypeAlias
 
@@ -31,10 +32,13 @@ log = logging.getLogger("edge.keys")
 
 
 class AllowList:
-    """The names of `folder` by key. Raises InputError at once for a folder or a file that cannot be used."""
+    """The names of `folder` by key, for any thread. Raises InputError at once for a folder or a file that cannot be
+    used.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock = threading.Lock()
         self._marks: dict[str, _Mark] = {}
         self._keys: dict[str, bytes] = {}  # file name -> key
         self._names: dict[bytes, str] = {}  # key -> name
@@ -51,11 +55,12 @@ class AllowList:
         """Return the name of whom a key of 32 bytes belongs to, None where it is not here; raises InputError where the
         folder cannot be read.
         """
-        if now_ns - self._looked_ns >= LOOK_NS or self._mark() != self._folder_mark:
-            self._looked_ns = now_ns
-            for error in self._look():
-                log.error("%s; it lets nobody in", error)
-        return self._names.get(key)
+        with self._lock:
+            if now_ns - self._looked_ns >= LOOK_NS or self._mark() != self._folder_mark:
+                self._looked_ns = now_ns
+                for error in self._look():
+                    log.error("%s; it lets nobody in", error)
+            return self._names.get(key)
 
     def _mark(self) -> int:
         try:

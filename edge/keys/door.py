@@ -5,7 +5,8 @@ why. The frame loop has no part in it. Where the thread does not answer, libzmq 
 
 A key that is not listed is answered 300, "not now", not 400, "never": libzmq then keeps the connection without a word
 until HANDSHAKE_MS are over, and the other end dials again. After a 400 a ZeroMQ peer never dials again, so a key that
-is allowed later would need a restart at the other end. Who was let in stays until its connection ends.
+is allowed later would need a restart at the other end. Who was let in stays until its connection ends; libzmq keeps its
+key with every message (the User-Id of RFC 27), so that a reader can ask what the list says of it now.
 """
 
 from __future__ import annotations
@@ -64,6 +65,12 @@ class Door:
     def refused(self) -> dict[str, int]:
         """Return how many connections were refused since the start, by reason (REFUSALS)."""
         return dict(self._refused)
+
+    def name_of(self, user_id: str) -> str | None:
+        """Return the name that the list has now for whoever sent a frame with this User-Id, None where it has none any
+        more; for any thread. Raises InputError where the list cannot be read.
+        """
+        return self._allowed.name_of(z85.decode(user_id), self._clock_ns())
 
     def guard(self, context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes]) -> None:
         """Put the door before `socket`, which is not bound yet. `context` may hold no other door."""
@@ -133,12 +140,12 @@ class Door:
             self._refuse("not_listed", f"{where}, fingerprint {fingerprint(z85.encode(key))}")
             return _reply(number, b"300", b"not now")
         self._telling.info(f"{self.name}: {name} came in from {where}")
-        return _reply(number, b"200", b"OK", name.encode())
+        return _reply(number, b"200", b"OK", z85.encode(key))
 
     def _refuse(self, reason: str, who: str) -> None:
         self._refused[reason] += 1
         self._telling.warning(reason, f"{self.name}: refused {REFUSALS[reason]}{who and f': {who}'}")
 
 
-def _reply(number: bytes, status: bytes, text: bytes, name: bytes = b"") -> list[bytes]:
-    return [b"1.0", number, status, text, name, b""]
+def _reply(number: bytes, status: bytes, text: bytes, user_id: bytes = b"") -> list[bytes]:
+    return [b"1.0", number, status, text, user_id, b""]

@@ -70,6 +70,13 @@ class Line:
         self.trouble = ""
         self._lay()
 
+    def call(self, caller: Caller | None) -> None:
+        """Go on with these keys: where they are others than before, the line is laid anew."""
+        if caller != self._caller:
+            self.close()
+            self._caller, self.trouble = caller, ""
+            self._lay()
+
     def tend(self) -> None:
         """Tell of refusals, and lay the line anew after a final one, REDIAL_NS after the last time at the earliest."""
         for failure in self._handshakes.failures():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from edge.config.changes import refuse_fixed
 from edge.degrade.smaller import bundles_of, engine_config
 from edge.footprint import available_mib, refuse_no_room_beside, refuse_no_room_for
 from edge.heap import give_back_freed
+from edge.life.settings import Prepared
 from edge.ports import Locator
 
 __all__ = ["Candidate", "candidate_from_config", "candidate_of_size"]
@@ -35,7 +36,7 @@ class Candidate:
     """What is to take over. `loaded` is None where the bundle and its engine stay; `smaller`: it is the smaller one.
 
     `locators` are the changed ones of cameras, by id, with what each has open. `held` closes all of it until somebody
-    takes it.
+    takes it. `settings` are for the parts that stay.
     """
 
     config: DaemonConfig
@@ -43,24 +44,32 @@ class Candidate:
     smaller: bool
     locators: Mapping[str, tuple[Locator, ExitStack]]
     held: ExitStack
+    settings: Prepared
 
 
-def candidate_from_config(path: Path, config: DaemonConfig, loaded: Loaded, smaller: bool) -> Candidate:
+def candidate_from_config(
+    path: Path,
+    prepare: Callable[[DaemonConfig], Prepared],
+    config: DaemonConfig,
+    loaded: Loaded,
+    smaller: bool,
+) -> Candidate:
     """Return what `path` says now, ready to take over from `config` and `loaded`; raises ShelfedgeError.
 
-    Where the `smaller` bundle decides it goes on doing so, as long as there is one.
+    `prepare` checks what the parts that stay are told, and raises as well. Where the `smaller` bundle decides it goes
+    on doing so, as long as there is one.
     """
     new = load_daemon_config(path, parse_source)
     refuse_fixed(path, config, new)
-    return _candidate(new, config, loaded, smaller)
+    return _candidate(new, prepare(new), config, loaded, smaller)
 
 
 def candidate_of_size(config: DaemonConfig, loaded: Loaded, smaller: bool) -> Candidate:
     """Return the smaller bundle or the usual one, ready to take over from the other; raises ShelfedgeError."""
-    return _candidate(config, config, loaded, smaller)
+    return _candidate(config, Prepared(), config, loaded, smaller)
 
 
-def _candidate(new: DaemonConfig, config: DaemonConfig, loaded: Loaded, smaller: bool) -> Candidate:
+def _candidate(new: DaemonConfig, settings: Prepared, config: DaemonConfig, loaded: Loaded, smaller: bool) -> Candidate:
     if new.engine.threads == 1:  # threads that an engine starts would stay as nice as this one is for ever
         _step_back()
     usual, little = bundles_of(new)
@@ -86,7 +95,7 @@ def _candidate(new: DaemonConfig, config: DaemonConfig, loaded: Loaded, smaller:
                 held.callback(own.close)
                 locators[camera.id] = (own.enter_context(locator_of(camera.locate, new.engine.threads)), own)
         give_back_freed()
-        return Candidate(new, taken, bundle is little, locators, held.pop_all())
+        return Candidate(new, taken, bundle is little, locators, held.pop_all(), settings)
 
 
 def _loaded_beside(bundle: Bundle, engine: EngineConfig, added: list[CameraConfig]) -> Loaded:

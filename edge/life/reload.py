@@ -7,6 +7,7 @@ bundle where the ladder asks for the smaller one or needs it no more.
 - What was begun is finished with the old bundle; the next frame is the new one's, and the next `seq` the next.
 - Cameras that did not change do not notice. One that did goes on under its numbers, in a new opening.
 - Where anything is wrong everything goes on as it was, and log, heartbeat and an event say what.
+- What has no socket and no file of its own changes in its place: the ladder, the log, limits (`edge.life.settings`).
 - A recording ends, complete: what comes next could not be replayed with the bundle and the cameras that it names.
 """
 
@@ -38,6 +39,7 @@ from edge.heap import give_back_freed
 from edge.life.candidate import Candidate, candidate_from_config, candidate_of_size
 from edge.life.notify import Notifier
 from edge.life.selftest import SelfTest
+from edge.life.settings import Staying, prepared, take_settings
 from edge.life.together import all_at_once
 from edge.outgoing import Feedback, Outgoing
 
@@ -64,6 +66,7 @@ class Running:
     health: Health
     self_test: SelfTest
     notifier: Notifier
+    staying: Staying
     feedback: Feedback | None = None
 
 
@@ -155,12 +158,17 @@ class Reload:
             self._asked.clear()
             self._running.notifier.reloading()
             log.info("%s: read again", self._running.path)
-            self._load(
-                _RELOAD, partial(candidate_from_config, self._running.path), now_ns, self._running.health.smaller
-            )
-        elif daemon.measures.smaller != self._running.health.smaller and now_ns >= self._again_ns:
-            what = "smaller engine" if daemon.measures.smaller else "usual engine"
-            self._load(what, candidate_of_size, now_ns, daemon.measures.smaller)
+            running = self._running
+            prepare = partial(prepared, running.staying, running.health, running.path, running.config)
+            make = partial(candidate_from_config, running.path, prepare)
+            self._load(_RELOAD, make, now_ns, running.health.smaller)
+        elif self._wants_smaller(daemon) != self._running.health.smaller and now_ns >= self._again_ns:
+            smaller = not self._running.health.smaller
+            self._load("smaller engine" if smaller else "usual engine", candidate_of_size, now_ns, smaller)
+
+    def _wants_smaller(self, daemon: Daemon) -> bool:
+        degrade = self._running.config.degrade
+        return daemon.measures.smaller and degrade is not None and bool(degrade.smaller)
 
     def _load(self, what: str, make: _Make, now_ns: int, smaller: bool) -> None:
         make_it = partial(make, self._running.config, self._running.loaded, smaller)
@@ -202,6 +210,7 @@ class Reload:
         letting_go = _LettingGo()
         changed = self._take_cameras(daemon, candidate, letting_go)
         self._take_loaded(daemon, candidate, letting_go)
+        changes += take_settings(running.staying, candidate.settings, running.config, candidate.config)
         running.config = candidate.config
         letting_go.start()
         loading_s = round((now_ns - loading.begun_ns) / 1e9, 3)
@@ -227,7 +236,7 @@ class Reload:
             running.self_test.follow(config.self_test, new.bundle, new.engine)
         runtime = runtime_mib(new.bundle, engine_config(config, candidate.smaller))
         health.planned_mib = needed_mib(new.bundle, config, runtime)
-        running.outgoing.follow(new.bundle, running.feedback)
+        running.outgoing.follow(new.bundle, running.feedback, config.publish.format)
 
     def _take_cameras(
         self, daemon: Daemon, candidate: Candidate, letting_go: _LettingGo

@@ -41,6 +41,7 @@ class Shedding:
         live = [stream for stream in daemon.streams if stream.camera.is_live and not stream.ended]
         turn = self._watch.turn(daemon.take_queue(), len(live), now_ns)
         if turn is None:
+            self._health.turn = None if self._watch.is_off else self._health.turn
             return
         self._health.turn = turn
         daemon.measures = turn.measures

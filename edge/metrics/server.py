@@ -90,6 +90,10 @@ class MetricsServer:
         self._server.server_close()
         self._thread.join(timeout=5)
 
+    def follow(self, config: MetricsConfig) -> None:
+        """Show as many products as this says from the next page on; where it listens stays."""
+        self._config = config
+
     @property
     def port(self) -> int:
         """Return the port that is listened on, also where `listen` asks for any (0)."""

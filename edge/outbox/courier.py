@@ -2,7 +2,8 @@
 
 Every TICK_MS, or when something arrives: what is queued goes into one commit, acknowledged rows are deleted, and rows
 are sent while fewer than WINDOW of them are on their way. Where nothing is acknowledged for RESEND_MS, everything not
-acknowledged is sent again. The frame loop never waits: `put` is a bounded queue, and what finds it full is counted.
+acknowledged is sent again; so it is RESEND_MS after the collector refused something, which log and heartbeat say in its
+own words. The frame loop never waits: `put` is a bounded queue, and what finds it full is counted.
 
 A disk that refuses stops nothing: the queue fills meanwhile, the next tick tries again. No ZMTP heartbeats (they can
 abort a receiving process, libzmq 4.3.5); TCP keepalive and the acknowledgements serve. With a caller the line is
@@ -27,9 +28,10 @@ from edge import messages
 from edge.durable import wait_for_writer
 from edge.errors import InputError, PublishError
 from edge.keys.line import Caller, Line
+from edge.keys.telling import Telling
 from edge.outbox.state import EVENT, KINDS, Kind, OutboxState
-from edge.outbox.store import Entry, Store
-from edge.outbox.wire import acknowledged, row_frame
+from edge.outbox.store import Entry, Limits, Store
+from edge.outbox.wire import acknowledged, refused, row_frame
 
 __all__ = ["QUEUE", "Courier"]
 
@@ -71,8 +73,11 @@ class Courier:
         self._sent = 0  # the last row that was sent in this round
         self._furthest = 0  # ... in any round
         self._on_their_way: set[int] = set()
+        self._again_ns: int | None = None  # when to send again what was refused
         self._heard_ns = 0  # when something was last acknowledged, or sent with nothing on its way
         self._delivered = 0
+        self._refused: tuple[int, str] | None = None  # when the collector last refused something, and why
+        self._telling = Telling(log, clock_ns)
         self._refusing = False
         self._earlier = 0  # rows up to this one were committed by an earlier start
         self._oldest: tuple[int, int] | None = None  # the first row that waits, and when it was captured, on our clock
@@ -104,6 +109,14 @@ class Courier:
             return False
         return True
 
+    def limit(self, limits: Limits) -> None:
+        """Let as much wait as this from the next commit on; for the frame loop."""
+        self._store.limits = limits
+
+    def call(self, caller: Caller) -> None:
+        """Deliver with other keys from now on; for the frame loop. What is on its way goes again over the new line."""
+        self._caller = caller
+
     def state(self) -> OutboxState:
         """Return the figures, for the heartbeat and the metrics."""
         store, oldest = self._store, self._oldest
@@ -114,7 +127,14 @@ class Courier:
             store.lost + self._overrun,
             oldest_s=0.0 if oldest is None else max(self._clock_ns() - oldest[1], 0) / 1e9,
             refusing=self._refusing or (self._thread.ident is not None and not self._thread.is_alive()),
+            refused=self._why_refused(),
         )
+
+    def _why_refused(self) -> str:
+        """Return why the collector refused something, as long as it does: what it refuses is sent again and again."""
+        refused = self._refused
+        is_now = refused is not None and self._clock_ns() - refused[0] < 3 * RESEND_MS * 1_000_000
+        return refused[1] if refused is not None and is_now else ""
 
     def _run(self) -> None:
         with (
@@ -124,6 +144,7 @@ class Courier:
             while not self._stop.is_set():
                 line.socket.poll(TICK_MS, zmq.POLLIN)
                 self._step(line.socket)
+                line.call(self._caller)
                 line.tend()
             self._finish(line.socket)
 
@@ -187,8 +208,12 @@ class Courier:
     def _settle(self, socket: zmq.Socket[bytes]) -> None:
         rows: list[int] = []
         while socket.poll(0, zmq.POLLIN):
+            frames = socket.recv_multipart()
+            if (why := refused(frames)) is not None:
+                self._take_refusal(why)
+                continue
             try:
-                rows += acknowledged(socket.recv_multipart()[-1])
+                rows += acknowledged(frames[-1])
             except InputError as error:
                 log.warning("%s: %s", self._endpoint, error)
         if rows:
@@ -196,10 +221,17 @@ class Courier:
             self._on_their_way.difference_update(rows)
             self._heard_ns = self._clock_ns()
 
+    def _take_refusal(self, why: str) -> None:
+        now_ns = self._clock_ns()
+        self._again_ns = self._again_ns or now_ns + RESEND_MS * 1_000_000
+        self._refused = now_ns, why
+        self._telling.warning("refused", f"{self._endpoint}: the collector refuses: {why}. It waits here meanwhile")
+
     def _deliver(self, socket: zmq.Socket[bytes]) -> None:
         now_ns = self._clock_ns()
-        if self._on_their_way and now_ns - self._heard_ns > RESEND_MS * 1_000_000:
-            self._sent, self._heard_ns = 0, now_ns
+        is_silent = now_ns - self._heard_ns > RESEND_MS * 1_000_000
+        if (self._on_their_way and is_silent) or (self._again_ns is not None and now_ns >= self._again_ns):
+            self._sent, self._heard_ns, self._again_ns = 0, now_ns, None
             self._on_their_way.clear()
         elif not self._on_their_way:
             self._heard_ns = now_ns

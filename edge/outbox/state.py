@@ -21,7 +21,7 @@ class OutboxState:
     start, except what waits.
 
     `oldest_s` is the age of the oldest decision that waits, 0 where none does; `refusing`: the disk takes nothing, or
-    nobody commits any more.
+    nobody commits any more. `refused` is why the collector takes nothing, in its words; empty where it does.
     """
 
     waiting: int
@@ -30,3 +30,4 @@ class OutboxState:
     lost: Mapping[Kind, int]
     oldest_s: float = 0.0
     refusing: bool = False
+    refused: str = ""

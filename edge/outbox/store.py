@@ -66,12 +66,15 @@ class Entry:
 
 
 class Store:
-    """Opened by `with`. `rows` and `bytes` are what waits; `lost` counts what was given up or not taken."""
+    """Opened by `with`. `rows` and `bytes` are what waits; `lost` counts what was given up or not taken.
+
+    `limits` may be replaced by any thread, but for the reserve, which is that of the beginning.
+    """
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path = path
         self._reserve = path.with_name(path.name + ".reserve")
-        self._limits = limits
+        self.limits = limits
         self._database: sqlite3.Connection | None = None
         self.rows = 0
         self.bytes = 0
@@ -84,7 +87,7 @@ class Store:
         try:
             database.isolation_level = "IMMEDIATE"
             database.execute("PRAGMA secure_delete=OFF")  # some builds write zeros over what goes, which takes room
-            pages = self._limits.reserve_bytes // (4 * _PAGE_BYTES)  # the log stays well under the reserve
+            pages = self.limits.reserve_bytes // (4 * _PAGE_BYTES)  # the log stays well under the reserve
             database.execute(f"PRAGMA wal_autocheckpoint={max(1, pages)}")
             count, size = database.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox").fetchone()
             self._place = Place.of(self._path)
@@ -155,12 +158,12 @@ class Store:
     def _take_reserve(self) -> None:
         """Make sure of the room to delete in; raises sqlite3.OperationalError where there is none."""
         with suppress(OSError):
-            if self._reserve.stat().st_size >= self._limits.reserve_bytes:
+            if self._reserve.stat().st_size >= self.limits.reserve_bytes:
                 return  # a smaller one was cut short by a kill
         self._opened().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         try:
             with self._reserve.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, self._limits.reserve_bytes)
+                os.posix_fallocate(file.fileno(), 0, self.limits.reserve_bytes)
         except OSError as error:
             with suppress(OSError):
                 self._reserve.unlink()
@@ -176,7 +179,7 @@ class Store:
     def _insert(self, database: sqlite3.Connection, entry: Entry) -> bool:
         """Write one entry; False where it has no room."""
         size = len(entry.payload)
-        while self.rows + 1 > self._limits.max_rows or self.bytes + size > self._limits.max_bytes:
+        while self.rows + 1 > self.limits.max_rows or self.bytes + size > self.limits.max_bytes:
             if not self._make_room(database):
                 self.lost[entry.kind] += 1
                 return False
@@ -197,7 +200,7 @@ class Store:
         return False
 
     def _chunk(self) -> int:
-        return min(_CHUNK, max(1, self._limits.max_rows // 16))
+        return min(_CHUNK, max(1, self.limits.max_rows // 16))
 
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:

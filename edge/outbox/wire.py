@@ -2,6 +2,9 @@
 
     outbox -> collector   [row, payload]   row: 8 bytes, big-endian; payload: a decision or an event, as published
     collector -> outbox   [rows]           8 bytes a row: these are on the collector's disk
+    collector -> outbox   [why, ""]        something was refused, and is not on its disk; UTF-8, to be read by a person
+
+The empty frame behind `why` is what no acknowledgement has, also to an outbox that knows no refusals.
 
 Over DEALER and ROUTER (ZeroMQ RFC 28, REQREP), so any number of devices may deliver to one collector.
 """
@@ -13,7 +16,9 @@ from collections.abc import Sequence
 
 from edge.errors import InputError
 
-__all__ = ["acknowledgement", "acknowledged", "row_frame", "row_of"]
+__all__ = ["acknowledgement", "acknowledged", "refusal", "refused", "row_frame", "row_of"]
+
+MAX_WHY = 400  # characters
 
 _ROW = struct.Struct(">q")
 
@@ -40,3 +45,15 @@ def acknowledged(frame: bytes) -> list[int]:
     if not frame or len(frame) % _ROW.size:
         raise InputError(f"acknowledgement of {len(frame)} bytes, expected 8 a row; another program answers here?")
     return [int(row) for (row,) in _ROW.iter_unpack(frame)]
+
+
+def refusal(why: str) -> list[bytes]:
+    """Return the frames that refuse."""
+    return [why[:MAX_WHY].encode(), b""]
+
+
+def refused(frames: Sequence[bytes]) -> str | None:
+    """Return why something was refused, on one line; None for frames that refuse nothing."""
+    if len(frames) != 2 or frames[1]:
+        return None
+    return "".join(c if c.isprintable() else "?" for c in frames[0].decode("utf-8", "replace"))[:MAX_WHY]

@@ -34,7 +34,11 @@ def draw(view: View, endpoint: str, width: int, height: int, trouble: str = "") 
     if view.heard_ago_s is None and not view.malformed:
         return Align.center(_waiting(endpoint, trouble), vertical="middle", height=height)
     middle = max(len(view.routes), min(len(view.cameras), 4))
-    more = [line for line in (_trouble(view), _stages(view), _outbox(view), _events(view)) if line is not None]
+    more = [
+        line
+        for line in (_trouble(view), _stages(view), _outbox(view), _refused(view), _events(view))
+        if line is not None
+    ]
     rows = height - HEADER_LINES - len(more) - middle - 4  # two rules, the head of the list, the last line
     parts: list[RenderableType] = [_title(view, endpoint), _figures(view), *more, _rule()]
     parts += [_middle(view, width, middle), _rule(), _decisions(view.newest[: max(rows, 0)], width, max(rows, 0))]
@@ -114,6 +118,14 @@ def _outbox(view: View) -> RenderableType | None:
     )
     line.append(f"  lost {outbox.lost:,}", style="bold red" if outbox.lost else "bold")
     return line.append("  the disk refuses", style="bold red") if outbox.refusing else line
+
+
+def _refused(view: View) -> RenderableType | None:
+    """Return why the collector takes nothing, or None where it does."""
+    if view.outbox is None or not view.outbox.refused:
+        return None
+    line = Text(" collector ", style="dim", no_wrap=True, overflow="ellipsis")
+    return line.append(view.outbox.refused, style="bold red")
 
 
 def _is_old(outbox: OutboxView) -> bool:

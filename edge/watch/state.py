@@ -92,12 +92,16 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class OutboxView:
-    """What waits for the collector, and what was given up; `refusing`: a disk takes nothing."""
+    """What waits for the collector, and what was given up; `refusing`: a disk takes nothing.
+
+    `refused` is why a collector takes nothing, in its words.
+    """
 
     waiting: int
     oldest_s: float
     lost: int
     refusing: bool
+    refused: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +298,7 @@ def _outbox(parts: Sequence[OutboxHealth]) -> OutboxView | None:
         oldest_s=max(part.oldest_s for part in parts),
         lost=sum(_count(lost) for part in parts for lost in part.lost.values()),
         refusing=any(part.refusing for part in parts),
+        refused=next((_plain(part.refused) for part in parts if part.refused), ""),
     )
 
 

@@ -41,8 +41,9 @@ def noisy(number: int) -> Image:
     return np.clip(samples.product(1) + noise, 0, 255).astype(np.uint8)
 
 
-def degrade(cart: Cart, queue: str = ALWAYS_LATE) -> str:
-    return f"degrade: {{smaller: {cart.folder}/small, queue: {queue}, memory: [0.0003, 0.0002, 0.0001], calm_s: 1}}\n"
+def degrade(cart: Cart, smaller: str = "small") -> str:
+    place = f"{cart.folder}/{smaller}" if smaller else "''"
+    return f"degrade: {{smaller: {place}, queue: {ALWAYS_LATE}, memory: [0.0003, 0.0002, 0.0001], calm_s: 1}}\n"
 
 
 def test_too_much_to_do_lets_the_smaller_bundle_decide_and_the_usual_one_again(
@@ -67,6 +68,27 @@ def test_too_much_to_do_lets_the_smaller_bundle_decide_and_the_usual_one_again(
     assert beat.ladder is not None
     assert beat.ladder.name == "smaller_engine"
     assert back.summary == f"usual engine done: bundle {small} -> {usual}"
+
+
+def test_a_configuration_without_it_brings_the_usual_one_back_at_once(
+    tmp_path: Path, endpoint: str, subscriber: zmq.Socket
+) -> None:
+    cart = cart_with_smaller(tmp_path, endpoint, subscriber)
+    usual, small = (read_bundle(tmp_path / name).id for name in ("v1", "small"))
+    with mjpeg_camera(noisy) as url:
+        cart.write(f"id: basket, source: '{url}'", more=degrade(cart))
+        with running(cart):
+            assert cart.until_event("reloaded")[1].bundle_id == small
+            cart.write(f"id: basket, source: '{url}'", more=degrade(cart, smaller=""))
+            cart.hang_up()
+            _, event = cart.until_event("reloaded")
+            after = cart.decisions(20)
+            beat = cart.beat()
+    assert event.summary == f"reload done: bundle {small} -> {usual}, degrade.smaller"
+    assert {(decision.bundle_id, decision.degraded) for decision in after} == {(usual, True)}
+    assert beat.ladder is not None
+    assert (beat.ladder.name, beat.degraded) == ("skip_still", "")
+    assert "engine done" not in cart.errors.partition("reload done")[2]
 
 
 def test_one_of_other_products_is_refused_before_anything_is_opened(

@@ -203,3 +203,49 @@ def test_whatever_is_read_the_step_stays_on_the_ladder_and_says_how_far_it_moved
         assert turn.step - before == turn.moved >= -1
         assert all(abs(value) <= MOST_STRESS for value in turn.stress.values())
         before = turn.step
+
+
+marks = st.builds(lambda low, up, more: Marks(low, low + up, low + up + more), *[st.floats(0.1, 100)] * 3)
+ladders = st.dictionaries(st.sampled_from(list(Axis)), marks)
+changes = st.tuples(ladders, st.one_of(st.none(), st.floats(1, 100)))
+seconds = st.tuples(st.dictionaries(st.sampled_from(list(Axis)), values), st.floats(0, 30), st.none() | changes)
+
+
+@given(st.lists(seconds, max_size=80))
+def test_other_marks_move_nothing_and_a_step_back_is_a_whole_calm_time_behind_the_change(
+    series: list[tuple[dict[Axis, float], float, tuple[dict[Axis, Marks], float | None] | None]],
+) -> None:
+    one, now_s, before, calm_s, changed_s = ladder(), 0.0, 0, 30.0, float("-inf")
+    for readings, pause_s, change in series:
+        now_s += pause_s
+        if change is not None:
+            one.follow(*change)
+            calm_s, changed_s = change[1] or calm_s, now_s
+            assert one.step == before
+        turn = one.at(readings, now_s)
+        assert turn.moved >= -1
+        assert turn.moved >= 0 or now_s - changed_s >= calm_s, "looser sooner than calm for so long by these marks"
+        before = turn.step
+
+
+def test_what_was_calm_by_the_old_marks_speaks_for_no_step_back() -> None:
+    one = ladder()
+    assert one.at(HOT, 0).step == 1
+    assert set(steps(one, CALM, 1, 30)) == {1}
+    one.follow(MARKS, 30)
+    assert steps(one, CALM, 31, 31) == [1] * 30 + [0]
+
+
+def test_marks_under_what_is_read_take_a_step_down_with_the_next_reading() -> None:
+    one = ladder()
+    assert one.at(CALM, 0).step == 0
+    one.follow({**MARKS, Axis.TEMPERATURE: Marks(40, 50, 90)}, 30)
+    turn = one.at(CALM, 1)
+    assert (turn.step, turn.cause, turn.alarm) == (1, "temperature 60", ())
+
+
+def test_another_scale_is_no_worsening() -> None:
+    one = ladder()
+    assert not one.at({Axis.TEMPERATURE: 60.0, Axis.MEMORY: 0.5}, 0).alarm
+    one.follow({**MARKS, Axis.TEMPERATURE: Marks(55, 65, 90), Axis.MEMORY: Marks(0.6, 0.4, 0.1)}, 30)
+    assert not one.at({Axis.TEMPERATURE: 60.0, Axis.MEMORY: 0.5}, 1).alarm

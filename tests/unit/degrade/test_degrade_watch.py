@@ -10,7 +10,7 @@ import pytest
 from edge.config import DegradeConfig
 from edge.degrade import watch as watch_module
 from edge.degrade.assembly import marks_of
-from edge.degrade.ladder import Axis, Ladder
+from edge.degrade.ladder import Axis, Ladder, Turn
 from edge.degrade.watch import STALE_S, Watch
 
 NS = 1_000_000_000
@@ -81,3 +81,65 @@ def test_the_age_of_frames_is_an_axis_of_its_own() -> None:
         while (turn := watch.turn(0.7, 1, NS)) is None:
             pass
     assert (turn.step, turn.cause) == (1, "queue 0.7")
+
+
+class Steady:
+    """Reads the same for ever, and says when it was asked."""
+
+    def __init__(self, celsius: float) -> None:
+        self.celsius = celsius
+        self.asked = threading.Event()
+
+    def read(self) -> dict[Axis, float]:
+        self.asked.set()
+        return {Axis.TEMPERATURE: self.celsius}
+
+
+def stepped(watch: Watch, step: int) -> Turn:
+    """Ask until sensors have been read, always in the same second."""
+    while (turn := watch.turn(None, 1, NS)) is None or turn.step != step:
+        threading.Event().wait(0.01)
+    return turn
+
+
+def test_readings_of_sensors_that_were_taken_away_move_nothing() -> None:
+    hot, cold = Steady(95.0), Reader()
+    cold.times = 1  # hangs from its first reading on
+    watch = Watch(hot, Ladder({}, 30), lambda: NS)
+    with watch:
+        assert hot.asked.wait(30)
+        stepped(watch, 0)
+        watch.follow(cold, marks_of(DegradeConfig()), 30)
+        assert cold.asked_again.wait(30)
+        assert watch.turn(None, 1, NS) is None, "95 degrees are what others said"
+        cold.let_go.set()
+        assert stepped(watch, 3).cause == "temperature 95"
+
+
+def test_new_sensors_that_never_answer_are_told_like_any(caplog: pytest.LogCaptureFixture) -> None:
+    reader = Reader()
+    reader.times = 1
+    watch = Watch(None, Ladder({}, 30), lambda: 100 * NS)
+    with watch, caplog.at_level(logging.ERROR):
+        assert watch.turn(None, 1, 1_000 * NS) is None, "off: nobody is asked, and nothing is said"
+        watch.follow(reader, marks_of(DegradeConfig()), 30)
+        assert reader.asked_again.wait(30), "the thread begins with the first sensors"
+        assert watch.turn(None, 1, 120 * NS) is None
+        assert not caplog.records
+        assert watch.turn(None, 1, 131 * NS) is None
+        reader.let_go.set()
+    assert [record.message for record in caplog.records] == [
+        "no sensor has answered for 31 s; the device stays as it is"
+    ]
+
+
+def test_switched_off_it_goes_back_as_calmly_as_ever() -> None:
+    hot = Steady(95.0)
+    watch = Watch(hot, Ladder(marks_of(DegradeConfig()), 30), lambda: NS)
+    with watch:
+        assert stepped(watch, 3).moved == 3
+        watch.switch_off()
+        turns = [watch.turn(None, 1, (2 + second) * NS) for second in range(92)]
+        assert [turn.step for turn in turns if turn] == [3] * 30 + [2] * 30 + [1] * 30 + [0]
+        assert turns[-1] is None
+        assert watch.is_off

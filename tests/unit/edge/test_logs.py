@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -117,6 +118,36 @@ def test_a_flood_is_told_with_its_count_at_the_end(said: io.StringIO) -> None:
     ours.close()
     last = said.getvalue().splitlines()[-1]
     assert 'message="held back: camera %s is %s" held_back=5' in last
+
+
+def test_form_level_and_burst_change_in_place_and_what_was_counted_stays(said: io.StringIO) -> None:
+    log = logging.getLogger("edge.daemon")
+    for number in range(BURST + 5):
+        log.warning("in place: %s", number)
+    logs.set_up("json", said, level="debug", burst=BURST + 2)
+    for number in range(3):
+        log.warning("in place: %s", number)
+    log.debug("now also this")
+    logs.set_up("text", said, level="error")
+    log.warning("not this")
+    lines = said.getvalue().splitlines()
+    assert len(lines) == BURST + 3
+    assert [json.loads(line)["message"] for line in lines[BURST:]] == ["in place: 0", "in place: 1", "now also this"]
+
+
+def test_whatever_is_said_while_the_form_changes_is_said_once(said: io.StringIO) -> None:
+    def speak(name: str) -> None:
+        for number in range(500):
+            logging.getLogger("edge.daemon").warning(f"{name} {number}")  # each a message of its own
+
+    threads = [threading.Thread(target=speak, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for number in range(200):
+        logs.set_up(("text", "json")[number % 2], said)
+    for thread in threads:
+        thread.join()
+    assert said.getvalue().count("\n") == 1_000
 
 
 def test_the_journal_is_known_by_device_and_inode() -> None:

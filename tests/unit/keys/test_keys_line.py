@@ -67,6 +67,24 @@ def test_a_plain_publisher_that_gets_keys_later_is_found_again(tmp_path: Path, c
             gets(publisher, line)
 
 
+def test_other_keys_are_called_with_at_once_and_the_same_ones_disturb_nothing(
+    tmp_path: Path, context: zmq.Context
+) -> None:
+    own, newer, till = pairs(tmp_path, "cart-1", "cart-1-newer", "till-3")
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    with (
+        line_to(context, endpoint, Caller(till, own.public)) as line,
+        ZmqPublisher(endpoint, 10, door(tmp_path, newer, till)) as publisher,
+    ):
+        fails(line, "is the public key that we have its own?")
+        line.call(Caller(till, newer.public))
+        assert line.trouble == ""
+        gets(publisher, line)
+        before = line.socket
+        line.call(Caller(till, newer.public))
+        assert line.socket is before
+
+
 def test_a_key_that_is_not_let_in_is_told_and_comes_in_when_it_is(tmp_path: Path, context: zmq.Context) -> None:
     own, till = pairs(tmp_path, "cart-1", "till-3")
     endpoint = f"tcp://127.0.0.1:{free_port()}"

@@ -22,7 +22,7 @@ from edge.outbox import courier as courier_module
 from edge.outbox.courier import Courier
 from edge.outbox.state import EVENT
 from edge.outbox.store import Limits, Store
-from edge.outbox.wire import acknowledged, acknowledgement, row_frame, row_of
+from edge.outbox.wire import acknowledged, acknowledgement, refusal, refused, row_frame, row_of
 from edge.types import Route
 
 WAIT_MS = 20_000
@@ -104,6 +104,45 @@ def test_what_was_not_acknowledged_is_sent_again(
         monkeypatch.setattr(courier_module, "RESEND_MS", 200)  # not sooner: a slow disk may take longer for the first
         assert set(take(collector, 20)) <= set(sent)
         until(lambda: not _drained(collector) and courier.state().waiting == 0)
+
+
+def test_what_is_refused_is_told_waits_and_comes_again_also_while_others_are_acknowledged(
+    store: Store,
+    collector: zmq.Socket,
+    endpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(courier_module, "RESEND_MS", 1_000)
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        put_many(courier, 1)
+        sender, *_ = collector.recv_multipart()
+        collector.send_multipart([sender, *refusal("not you,\x1b cart-8")])
+        until(lambda: courier.state().refused == "not you,? cart-8")
+        assert courier.state().waiting == 1
+        again, number = False, 1
+        while not again:  # one a tenth of a second is acknowledged: silence is not what it waits for
+            put_many(courier, 1, first=number)
+            sender, row, payload = collector.recv_multipart()
+            again, number = payload == b"0", number + 1
+            collector.send_multipart([sender, acknowledgement([row_of(row)])])
+            assert number < 1_000
+        until(lambda: not _drained(collector) and courier.state().waiting == 0)
+        until(lambda: courier.state().refused == "")
+    assert sum("the collector refuses: not you" in record.message for record in caplog.records) == 1
+
+
+def test_another_limit_holds_from_the_next_commit_on(store: Store, endpoint: str) -> None:
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        put_many(courier, 100)
+        until(lambda: courier.state().waiting == 100)
+        courier.limit(Limits(110, 1 << 20))
+        put_many(courier, 50, first=100)
+        until(lambda: sum(courier.state().lost.values()) >= 40)
+        assert courier.state().waiting <= 110
+        courier.limit(Limits(1_000, 1 << 20))
+        put_many(courier, 50, first=200)
+        until(lambda: courier.state().waiting > 110)
 
 
 def _drained(collector: zmq.Socket) -> bool:
@@ -219,6 +258,18 @@ def test_a_collector_that_gets_its_keys_later_is_found_again(
 def test_the_wire_gives_back_what_it_took(rows: list[int]) -> None:
     assert acknowledged(acknowledgement(rows)) == rows
     assert [row_of(row_frame(row)) for row in rows] == rows
+
+
+@pytest.mark.parametrize("why", ["", "not you", "x" * 1_000, "a\nb\x00c", "\u20ac"])
+def test_a_refusal_is_one_line_and_no_acknowledgement_to_whoever_knows_none(why: str) -> None:
+    frames = refusal(why)
+    told = refused(frames)
+    assert told is not None
+    assert told.isprintable()
+    assert len(told) == min(len(why), 400)
+    with pytest.raises(InputError):
+        acknowledged(frames[-1])
+    assert refused([acknowledgement([1])]) is None
 
 
 @pytest.mark.parametrize("frame", [b"", b"x", b"123456789"])

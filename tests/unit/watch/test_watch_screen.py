@@ -83,6 +83,9 @@ def test_a_disk_that_refuses_is_shown_and_nothing_waits_without_an_age() -> None
     outbox = OutboxHealth(waiting=0, waiting_bytes=0, delivered=5, lost={}, refusing=True)
     state.take(health(0, outbox=outbox), 0)
     assert any("outbox 0 waiting  oldest –  lost 0  the disk refuses" in row for row in picture(state))
+    why = "it takes nothing of device cart-8"
+    state.take(health(1, outbox=OutboxHealth(waiting=2, waiting_bytes=9, delivered=5, lost={}, refused=why)), 0)
+    assert any(f"collector {why}" in row for row in picture(state))
 
 
 def test_a_device_in_trouble_says_which_step_and_why() -> None:

@@ -197,4 +197,4 @@ def test_of_several_devices_the_slowest_stage_and_all_that_waits() -> None:
         state.take(health(0, device_id=name, outbox=outbox, stages_p99_ms={"engine": engine}), 0)
     view = state.view(0)
     assert view.stages == (("engine", 12.0),)
-    assert view.outbox == OutboxView(waiting=10, oldest_s=4.0, lost=2, refusing=False)
+    assert view.outbox == OutboxView(waiting=10, oldest_s=4.0, lost=2, refusing=False, refused="")
