@@ -1,9 +1,10 @@
 """The courier: one thread that commits what the frame loop hands over, and delivers it until it is acknowledged.
 
 Every TICK_MS, or when something arrives: what is queued goes into one commit, acknowledged rows are deleted, and rows
-are sent while fewer than WINDOW of them are on their way. Where nothing is acknowledged for RESEND_MS, everything not
-acknowledged is sent again; so it is RESEND_MS after the collector refused something, which log and heartbeat say in its
-own words. The frame loop never waits: `put` is a bounded queue, and what finds it full is counted.
+are sent while fewer than WINDOW of them are on their way. Where the oldest of these is not acknowledged for RESEND_MS,
+everything not acknowledged is sent again, whatever else was: it was lost with a line, or refused. A refusal is told on
+log and heartbeat in the collector's words. The frame loop never waits: `put` is a bounded queue, and what finds it full
+is counted.
 
 A disk that refuses stops nothing: the queue fills meanwhile, the next tick tries again. No ZMTP heartbeats (they can
 abort a receiving process, libzmq 4.3.5); TCP keepalive and the acknowledgements serve. With a caller the line is
@@ -73,8 +74,7 @@ class Courier:
         self._sent = 0  # the last row that was sent in this round
         self._furthest = 0  # ... in any round
         self._on_their_way: set[int] = set()
-        self._again_ns: int | None = None  # when to send again what was refused
-        self._heard_ns = 0  # when something was last acknowledged, or sent with nothing on its way
+        self._first = (0, 0)  # the oldest row on its way, 0 for none, and since when it is that
         self._delivered = 0
         self._refused: tuple[int, str] | None = None  # when the collector last refused something, and why
         self._telling = Telling(log, clock_ns)
@@ -219,22 +219,19 @@ class Courier:
         if rows:
             self._delivered += self._store.settle([row for row in rows if row <= self._furthest])
             self._on_their_way.difference_update(rows)
-            self._heard_ns = self._clock_ns()
 
     def _take_refusal(self, why: str) -> None:
-        now_ns = self._clock_ns()
-        self._again_ns = self._again_ns or now_ns + RESEND_MS * 1_000_000
-        self._refused = now_ns, why
+        self._refused = self._clock_ns(), why
         self._telling.warning("refused", f"{self._endpoint}: the collector refuses: {why}. It waits here meanwhile")
 
     def _deliver(self, socket: zmq.Socket[bytes]) -> None:
         now_ns = self._clock_ns()
-        is_silent = now_ns - self._heard_ns > RESEND_MS * 1_000_000
-        if (self._on_their_way and is_silent) or (self._again_ns is not None and now_ns >= self._again_ns):
-            self._sent, self._heard_ns, self._again_ns = 0, now_ns, None
+        first = min(self._on_their_way, default=0)
+        if first != self._first[0]:
+            self._first = first, now_ns
+        elif first and now_ns - self._first[1] > RESEND_MS * 1_000_000:
+            self._sent, self._first = 0, (0, now_ns)
             self._on_their_way.clear()
-        elif not self._on_their_way:
-            self._heard_ns = now_ns
         while (room := min(ROWS, WINDOW - len(self._on_their_way))) > 0:
             rows = self._store.waiting(self._sent, room)
             for row, payload in rows:

@@ -106,6 +106,22 @@ def test_what_was_not_acknowledged_is_sent_again(
         until(lambda: not _drained(collector) and courier.state().waiting == 0)
 
 
+def test_what_was_lost_on_its_way_comes_again_while_others_are_acknowledged(
+    store: Store, collector: zmq.Socket, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a collector was stopped with messages in its hands, and another took its place at once."""
+    monkeypatch.setattr(courier_module, "RESEND_MS", 1_000)
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        put_many(courier, 1)
+        take(collector, 1, answer=False)
+        got, number = b"", 1
+        while got != b"0":
+            put_many(courier, 1, first=number)
+            (got,), number = take(collector, 1), number + 1
+            assert number < 5_000
+        until(lambda: not _drained(collector) and courier.state().waiting == 0)
+
+
 def test_what_is_refused_is_told_waits_and_comes_again_also_while_others_are_acknowledged(
     store: Store,
     collector: zmq.Socket,
