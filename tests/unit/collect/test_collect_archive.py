@@ -41,4 +41,6 @@ def test_nothing_is_acknowledged_into_a_file_that_was_moved_or_deleted(
         with pytest.raises(PublishError, match=r"moved or deleted.*; nothing was acknowledged"):
             archive.add([read(watch_messages.decision(2))])
     with Archive(path) as archive:
-        assert archive.add([read(watch_messages.decision(2))]) == Added(new=1), "it comes again, into a file that is there"
+        assert archive.add([read(watch_messages.decision(2))]) == Added(new=1), (
+            "it comes again, into a file that is there"
+        )
