@@ -48,7 +48,8 @@ __all__ = ["Reload", "Running"]
 JOIN_S = 0.5  # what an end waits for a bundle that is being loaded
 AGAIN_NS = 60_000_000_000  # before the ladder's wish for another bundle is tried again
 
-_RELOAD = "reload"
+_RELOAD, _SMALLER, _USUAL = "reload", "smaller engine", "usual engine"
+_FAILED = {what: f"{what} failed, everything goes on as it was: %s" for what in (_RELOAD, _SMALLER, _USUAL)}
 _Make: TypeAlias = Callable[[DaemonConfig, Loaded, bool], Candidate]
 
 log = logging.getLogger("edge.life")
@@ -164,7 +165,7 @@ class Reload:
             self._load(_RELOAD, make, now_ns, running.health.smaller)
         elif self._wants_smaller(daemon) != self._running.health.smaller and now_ns >= self._again_ns:
             smaller = not self._running.health.smaller
-            self._load("smaller engine" if smaller else "usual engine", candidate_of_size, now_ns, smaller)
+            self._load(_SMALLER if smaller else _USUAL, candidate_of_size, now_ns, smaller)
 
     def _wants_smaller(self, daemon: Daemon) -> bool:
         degrade = self._running.config.degrade
@@ -176,7 +177,7 @@ class Reload:
         self._loading.start()
 
     def _refuse(self, what: str, why: str) -> None:
-        log.error("%s failed, everything goes on as it was: %s", what, why)
+        log.error(_FAILED[what], why)
         self._running.outgoing.event(Finding(event="reload_failed", summary=f"{what} failed: {why}", evidence={}))
         self._end(what, f"failed: {why}")
 
