@@ -259,17 +259,25 @@ def _fill(directions: Floats, residuals: Floats, within: Floats, wanted: int) ->
     """Add principal directions of the residuals, each orthogonal to all before it in the metric `within`, length 1."""
     extra = np.linalg.svd(residuals, full_matrices=False)[2] if len(residuals) else np.zeros((0, len(within)))
     filled = [column.astype(np.float64) for column in directions.T]
+    images = [_image(within, column) for column in filled]  # within times each: F x F numbers are read once for it
     for candidate in (*extra, *np.eye(wanted, len(within))):
         if len(filled) == wanted:
             break
         vector = candidate.astype(np.float64)
-        before = float(vector @ within @ vector)
-        for other in filled:
-            vector = vector - other * float(other @ within @ vector)
-        length = float(vector @ within @ vector)
+        before = float(vector @ _image(within, vector))
+        for other, image in zip(filled, images, strict=True):
+            vector = vector - other * float(image @ vector)
+        image = _image(within, vector)
+        length = float(vector @ image)
         if length > 1e-4 * before > 0:
             filled.append(vector / np.sqrt(length))
+            images.append(image / np.sqrt(length))
     return np.stack(filled, axis=1).astype(np.float32)
+
+
+def _image(within: Floats, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return within times a vector; in float32, for a float64 one would copy all of `within` first."""
+    return np.asarray(within @ vector.astype(np.float32), np.float64)
 
 
 def _principal(rows: Rows, photos: Indices, dimension: int) -> Head:
