@@ -37,6 +37,7 @@ __all__ = ["ProcessCamera"]
 _LOCK_WAIT_MS = 1  # the lock is held for microseconds; who cannot get it looks again instead of waiting
 _MAX_MESSAGES = 256  # heard per look, so that a child that talks without end cannot hold the reader
 _KEPT_WARNINGS = 8
+_FILE_PATIENCE = 10  # times read_timeout_ms
 _TOLD = (
     CameraState.ENDED,
     CameraState.FAILED,
@@ -140,7 +141,7 @@ class ProcessCamera(Camera):
         if self._process is None or self._gone or self._outcome is not None:
             return None
         opening = self.state is CameraState.OPENING
-        limit_ms = self._config.open_timeout_ms if opening else self._config.read_timeout_ms
+        limit_ms = self._config.open_timeout_ms if opening else self._read_limit_ms
         return self._progress_ns + limit_ms * 1_000_000
 
     def ready(self) -> bool:
@@ -337,7 +338,12 @@ class ProcessCamera(Camera):
         if self.state is CameraState.OPENING:
             self._condemn(CaptureReason.TIMEOUT, f"no frame within {self._config.open_timeout_ms} ms of opening")
         else:
-            self._condemn(CaptureReason.STALLED, f"no frame for {self._config.read_timeout_ms} ms")
+            self._condemn(CaptureReason.STALLED, f"no frame for {self._read_limit_ms} ms")
+
+    @property
+    def _read_limit_ms(self) -> int:
+        """A file is given up, for it cannot be opened again where it was; and none of its pictures grows old."""
+        return self._config.read_timeout_ms * (1 if self.is_live else _FILE_PATIENCE)
 
     def _condemn(self, reason: CaptureReason, what: str) -> None:
         """Kill the process and say why."""

@@ -68,8 +68,8 @@ class CameraConfig(Config, frozen=True):
     themselves), `drop_newest`, or `wait` (files and folders by themselves, which are decided on to the last frame). A
     frame of a source that does not wait is never decided on when it is older than `max_age_ms` as its turn comes. A
     live camera that gives no frame for `read_timeout_ms`, or only pictures it gave before for `frozen_after_ms`, is
-    opened again; a repeated picture is never decided on. Raise `frozen_after_ms` for a stream whose encoder repeats
-    the picture of a still scene.
+    opened again; a repeated picture is never decided on. A file that gives none for ten times as long is given up.
+    Raise `frozen_after_ms` for a stream whose encoder repeats the picture of a still scene.
 
     `looks` is how many looks at a thing are needed before one can be accepted; at least half of them must agree. 1 is
     for pictures that are each about another thing, such as a folder of photos: each is held to the certificate alone.

@@ -95,6 +95,17 @@ def test_a_stopped_process_is_stalled_and_killed(started: Start) -> None:
     assert has_ended(pid)
 
 
+def test_a_file_has_ten_times_as_long_for_it_is_given_up(started: Start, tmp_path: Path) -> None:
+    camera = started(write_clip(tmp_path / "a.avi", frames=20, rate=5), realtime=True, read_timeout_ms=100)
+    read_frame(camera)
+    pid = camera.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    found = failure_of(camera)
+    assert found.reason is CaptureReason.STALLED
+    assert "no frame for 1000 ms" in str(found)
+
+
 def test_a_process_that_hangs_inside_the_lock_is_stalled_and_killed(started: Start) -> None:
     code = (
         "import fcntl, socket, sys, time\n"
