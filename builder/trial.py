@@ -32,6 +32,7 @@ class Trial:
         self.kept: Kept | None = None
         self._request, self._judge, self._progress = request, judge, progress
         self._ranked: Ranked | None = None
+        self._made: dict[str, tuple[frozenset[str], onnx.ModelProto]] = {}  # by engine, the last one
 
     @property
     def labels(self) -> Best:
@@ -40,9 +41,15 @@ class Trial:
         return self._judge.labelled.labels
 
     def graph(self, engine: str | None = None) -> onnx.ModelProto:
-        """Return the graph for an engine (None: the one that runs), the layers kept so far in float."""
+        """Return the graph for an engine (None: the one that runs), the layers kept so far in float.
+
+        It is made once, for that takes seconds, and handed to several: none may change it.
+        """
+        engine = engine or self._request.load.engine
         nodes = frozenset(self.kept.nodes) if self.kept is not None else frozenset()
-        return self.prepared.by_engine[engine or self._request.load.engine](nodes)
+        if engine not in self._made or self._made[engine][0] != nodes:
+            self._made[engine] = nodes, self.prepared.by_engine[engine](nodes)
+        return self._made[engine][1]
 
     def keep_for_cosine(self) -> None:
         """Keep the fewest layers in float that bring the features up to the gate of parity."""

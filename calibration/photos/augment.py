@@ -111,7 +111,7 @@ def _lit(picture: Floats, rng: np.random.Generator) -> Floats:
     light = along[:, None] - np.repeat(across, 3)
     light *= np.tile(255.0 ** (1.0 - gamma) * gain, width).astype(np.float32)
     light *= cv2.pow(picture, gamma).reshape(height, 3 * width)
-    return light.reshape(picture.shape)
+    return np.asarray(light, np.float32).reshape(picture.shape)
 
 
 def _covered(picture: Floats, rng: np.random.Generator) -> Floats:

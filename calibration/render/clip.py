@@ -325,13 +325,13 @@ class _Sensor:
         self._shape = shape
         self._rng = np.random.default_rng([seed, 54])
         y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in shape)
-        self._light = three(1 - 0.16 * (x[None, :] ** 2 + y[:, None] ** 2) / 2)
+        self._light = three(np.asarray(1 - 0.16 * (x[None, :] ** 2 + y[:, None] ** 2) / 2, np.float32))
         self._sigma = np.float32(self._rng.uniform(1.2, 2.6))
 
     def frame(self, scene: Picture) -> Picture:
         """Return the scene as the camera records it now."""
         flicker = 1 + 0.012 * math.sin(2.3 * self.taken) + float(self._rng.normal(0, 0.003))
         self.taken += 1
-        lit = scene * (self._light * np.float32(flicker))
+        lit: NDArray[np.float32] = scene * (self._light * np.float32(flicker))
         lit += grain.noise(self._rng, self._shape) * self._sigma
-        return np.clip(lit, 0, 255, out=lit).astype(np.uint8)
+        return np.asarray(np.clip(lit, 0, 255, out=lit), np.uint8)

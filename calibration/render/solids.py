@@ -253,7 +253,7 @@ def _cuboid(form: Form, body: _Body, height_px: int, pose: Pose) -> Bgra:
         lit = warped * np.float32(light)
         lit += np.float32(14 * pose.gloss * (face == "front"))
         lit -= picture
-        lit *= three(cover.astype(np.float32) / 255)
+        lit *= three(np.asarray(cover, np.float32) / np.float32(255))
         picture += lit
     return _cut(picture, alpha.astype(np.float32) / np.float32(255))
 

@@ -257,19 +257,32 @@ def _residuals(rows: Rows, photos: Indices, labels: Labels, scatter: _Scatter) -
 
 def _fill(directions: Floats, residuals: Floats, within: Floats, wanted: int) -> Floats:
     """Add principal directions of the residuals, each orthogonal to all before it in the metric `within`, length 1."""
-    extra = np.linalg.svd(residuals, full_matrices=False)[2] if len(residuals) else np.zeros((0, len(within)))
-    filled = [column.astype(np.float64) for column in directions.T]
-    for candidate in (*extra, *np.eye(wanted, len(within))):
+    extra = _strongest(residuals, 2 * wanted)  # as many as those before them could take away, and more
+    filled = [*directions.T]
+    images = [*(within @ directions).T]  # within times each: F x F numbers are read once for it
+    for candidate in (*extra, *np.eye(wanted, len(within), dtype=np.float32)):
         if len(filled) == wanted:
             break
-        vector = candidate.astype(np.float64)
-        before = float(vector @ within @ vector)
-        for other in filled:
-            vector = vector - other * float(other @ within @ vector)
-        length = float(vector @ within @ vector)
+        vector = candidate
+        before = float(vector @ (within @ vector))
+        for other, image in zip(filled, images, strict=True):
+            vector = vector - other * (image @ vector)
+        image = within @ vector
+        length = float(vector @ image)
         if length > 1e-4 * before > 0:
-            filled.append(vector / np.sqrt(length))
+            scale = np.float32(1.0 / np.sqrt(length))
+            filled.append(vector * scale)
+            images.append(image * scale)
     return np.stack(filled, axis=1).astype(np.float32)
+
+
+def _strongest(rows: Floats, count: int) -> Floats:
+    """Return up to `count` principal directions (k, F) of rows (n, F), uncentred, the strongest first."""
+    if len(rows) > rows.shape[1]:
+        return np.asarray(np.linalg.svd(rows, full_matrices=False)[2][:count])
+    values, mixtures = np.linalg.eigh((rows @ rows.T).astype(np.float64))
+    kept = np.flatnonzero(values > 1e-6 * values.max(initial=1e-30))[::-1][:count]
+    return (mixtures[:, kept] / np.sqrt(values[kept])).T.astype(np.float32) @ rows
 
 
 def _principal(rows: Rows, photos: Indices, dimension: int) -> Head:

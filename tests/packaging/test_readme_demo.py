@@ -11,7 +11,7 @@ from readme_commands import copied_tree, run
 @pytest.mark.timeout(900)
 def test_make_demo_runs_and_shows_its_figures(tmp_path: Path) -> None:
     folder = copied_tree(tmp_path)
-    out = run(folder, ["make", "demo", "DEMO_SKUS=12", "DEMO_PHOTOS=flat:5,8,2", "DEMO_PRODUCTS=3"], timeout=800)
+    out = run(folder, ["make", "demo", "DEMO_SKUS=24", "DEMO_PHOTOS=flat:4,8,1", "DEMO_PRODUCTS=3"], timeout=800)
     for figure in ("automation rate", "silent-error rate", "latency p50 / p99", "peak memory", "decisions.html"):
         assert figure in out
     page = (folder / "demo" / "decisions.html").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,8 +16,10 @@ from edge.errors import GateError
 class Doubling(Trial):
     """A trial of 10 layers whose INT8 form passes with `enough` of them in float; nothing is quantised."""
 
-    def __init__(self, enough: int, already: int = 0) -> None:
-        prepared: Any = SimpleNamespace(by_engine={"onnxruntime": len}, measure=lambda _: lambda count: count / 10)
+    def __init__(self, enough: int, already: int = 0, quantise: Callable[[frozenset[str]], int] = len) -> None:
+        prepared: Any = SimpleNamespace(
+            by_engine=dict.fromkeys(("onnxruntime", "tensorrt"), quantise), measure=lambda _: lambda count: count / 10
+        )
         request: Any = SimpleNamespace(load=SimpleNamespace(engine="onnxruntime"))
         progress: Any = None
         super().__init__(request, prepared, None, progress)
@@ -74,3 +77,22 @@ def test_memory_says_no_before_half() -> None:
         trial.until_recognised(lambda graph: int(graph) <= 2)
     assert trial.kept is not None
     assert len(trial.kept.layers) == 2
+
+
+def test_a_graph_is_made_once_for_the_layers_that_are_kept() -> None:
+    made = list[int]()
+
+    def quantise(nodes: frozenset[str]) -> int:
+        made.append(len(nodes))
+        return len(nodes)
+
+    trial = Doubling(enough=0, quantise=quantise)
+    for _ in range(3):
+        found: list[Any] = [trial.graph(), trial.graph("onnxruntime"), trial.graph("tensorrt")]
+        assert found == [0, 0, 0]
+    assert made == [0, 0]
+    trial.keep_more()  # which measures what it keeps
+    made.clear()
+    found = [trial.graph(), trial.graph()]
+    assert found == [1, 1]
+    assert made == [1]
