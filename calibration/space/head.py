@@ -282,7 +282,8 @@ def _strongest(rows: Floats, count: int) -> Floats:
         return np.asarray(np.linalg.svd(rows, full_matrices=False)[2][:count])
     values, mixtures = np.linalg.eigh((rows @ rows.T).astype(np.float64))
     kept = np.flatnonzero(values > 1e-6 * values.max(initial=1e-30))[::-1][:count]
-    return (mixtures[:, kept] / np.sqrt(values[kept])).T.astype(np.float32) @ rows
+    mixing = (mixtures[:, kept] / np.sqrt(values[kept])).astype(np.float32)
+    return np.asarray(mixing.T @ rows)
 
 
 def _principal(rows: Rows, photos: Indices, dimension: int) -> Head:
