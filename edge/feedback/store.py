@@ -53,7 +53,8 @@ _TABLES = (
     " finding BLOB NOT NULL, published INTEGER NOT NULL)",
 )
 _DELETE_NAMELESS = (
-    "DELETE FROM things WHERE thing = ?1 AND NOT open AND NOT EXISTS (SELECT 1 FROM decisions WHERE thing = ?1)"
+    "DELETE FROM things WHERE thing = ? AND NOT open"
+    " AND NOT EXISTS (SELECT 1 FROM decisions WHERE decisions.thing = things.thing)"
 )
 _FORM = Form("a feedback file", 0x5E1FEDFB, 1, _TABLES, "feedback.path")
 
