@@ -37,7 +37,7 @@ __all__ = ["ProcessCamera"]
 _LOCK_WAIT_MS = 1  # the lock is held for microseconds; who cannot get it looks again instead of waiting
 _MAX_MESSAGES = 256  # heard per look, so that a child that talks without end cannot hold the reader
 _KEPT_WARNINGS = 8
-_FILE_PATIENCE = 10  # times read_timeout_ms
+_FILE_PATIENCE = 10  # times read_timeout_ms: a file is given up, for it cannot be opened again where it was
 _TOLD = (
     CameraState.ENDED,
     CameraState.FAILED,
@@ -166,6 +166,7 @@ class ProcessCamera(Camera):
         self._progress_ns = time.monotonic_ns()
         self._seen_number, self._pace = self._next_number, Pace()
         config = self._config
+        self._read_limit_ms = config.read_timeout_ms * (1 if self.is_live else _FILE_PATIENCE)
         try:
             self._process = CaptureProcess(self._command, config.read_timeout_ms)
         except OSError as error:
@@ -339,11 +340,6 @@ class ProcessCamera(Camera):
             self._condemn(CaptureReason.TIMEOUT, f"no frame within {self._config.open_timeout_ms} ms of opening")
         else:
             self._condemn(CaptureReason.STALLED, f"no frame for {self._read_limit_ms} ms")
-
-    @property
-    def _read_limit_ms(self) -> int:
-        """A file is given up, for it cannot be opened again where it was; and none of its pictures grows old."""
-        return self._config.read_timeout_ms * (1 if self.is_live else _FILE_PATIENCE)
 
     def _condemn(self, reason: CaptureReason, what: str) -> None:
         """Kill the process and say why."""

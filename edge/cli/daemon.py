@@ -99,8 +99,7 @@ def _leave() -> NoReturn:
 
 
 def _check(path: Path) -> int:
-    config, _, bundle = _read(path)
-    _, smaller = bundles_of(config)
+    config, _, bundle, smaller = _read(path)
     with ExitStack() as stack:
         engine = stack.enter_context(engine_of(bundle, config.engine))
         if smaller is not None:
@@ -112,18 +111,18 @@ def _check(path: Path) -> int:
     return 0
 
 
-def _read(path: Path) -> tuple[DaemonConfig, Keys, Bundle]:
+def _read(path: Path) -> tuple[DaemonConfig, Keys, Bundle, Bundle | None]:
     config = load_daemon_config(path, parse_source)
     logs.set_up(config.log.format, level=config.log.level, burst=config.log.most_a_minute)
     keys = keys_of(config.keys, time.monotonic_ns)
-    bundle, _ = bundles_of(config)
+    bundle, smaller = bundles_of(config)
     refuse_too_large(bundle, config, available_mib(), resident_mib(), runtime_mib(bundle, config.engine))
-    return config, keys, bundle
+    return config, keys, bundle, smaller
 
 
 def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack: ExitStack) -> Daemon:
     """Return a daemon of opened parts, which `stack` closes. Nothing outside `Running` may keep hold of the bundle."""
-    config, keys, bundle = _read(arguments.config)
+    config, keys, bundle = _read(arguments.config)[:3]  # the smaller bundle is read again when it is wanted
     publish = config.publish
     recorder = stack.enter_context(Recorder(arguments.record, config, bundle.id)) if arguments.record else None
     together = stack.enter_context(Together())  # so that an end takes two seconds at most
