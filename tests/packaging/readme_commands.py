@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -62,10 +63,22 @@ def run(folder: Path, command: list[str], timeout: int) -> str:
     if command[0] == "make":  # or a younger pyproject.toml would make it install this copy into the shared environment
         command = ["make", "--old-file=.venv/.installed", *command[1:]]
     environment = {**os.environ, "PATH": f"{COMMANDS}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-    )
-    if on_device and done.returncode == 1 and re.search("error: no GPU: |: no such plan; run edge-build", done.stderr):
-        return done.stdout
-    assert done.returncode in allowed, f"{command}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout
+    code, out, err = _run_group(command, folder, environment, timeout)
+    if on_device and code == 1 and re.search("error: no GPU: |: no such plan; run edge-build", err):
+        return out
+    assert code in allowed, f"{command}: {code}\n{out[-3000:]}\n{err[-3000:]}"
+    return out
+
+
+def _run_group(command: list[str], folder: Path, environment: dict[str, str], timeout: int) -> tuple[int, str, str]:
+    """Return exit status, output and errors; where it is cut short, what it started ends with it."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, out, err
