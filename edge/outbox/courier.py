@@ -2,9 +2,11 @@
 
 Every TICK_MS, or when something arrives: what is queued goes into one commit, acknowledged rows are deleted, and rows
 are sent while fewer than WINDOW of them are on their way. Where the oldest of these is not acknowledged for RESEND_MS,
-everything not acknowledged is sent again, whatever else was: it was lost with a line, or refused. A refusal is told on
-log and heartbeat in the collector's words. The frame loop never waits: `put` is a bounded queue, and what finds it full
-is counted.
+everything not acknowledged is sent again, whatever else was: it was lost with a line. The frame loop never waits: `put`
+is a bounded queue, and what finds it full is counted.
+
+What the collector refuses is told on log and heartbeat in its own words, waits, and holds up nothing behind it. All
+that waits is sent again RESEND_MS later, then after twice as long each time, AGAIN_MS at most.
 
 A disk that refuses stops nothing: the queue fills meanwhile, the next tick tries again. No ZMTP heartbeats (they can
 abort a receiving process, libzmq 4.3.5); TCP keepalive and the acknowledgements serve. With a caller the line is
@@ -32,12 +34,13 @@ from edge.keys.line import Caller, Line
 from edge.keys.telling import Telling
 from edge.outbox.state import EVENT, KINDS, Kind, OutboxState
 from edge.outbox.store import Entry, Limits, Store
-from edge.outbox.wire import acknowledged, refused, row_frame
+from edge.outbox.wire import Refusal, acknowledged, refused, row_frame
 
 __all__ = ["QUEUE", "Courier"]
 
 TICK_MS = 50
 RESEND_MS = 5_000
+AGAIN_MS = 300_000
 WINDOW = 512
 ROWS = 64  # read from the disk at a time: each is in memory until it is sent
 QUEUE = 10_000  # messages that wait for the disk
@@ -77,6 +80,9 @@ class Courier:
         self._first = (0, 0)  # the oldest row on its way, 0 for none, and since when it is that
         self._delivered = 0
         self._refused: tuple[int, str] | None = None  # when the collector last refused something, and why
+        self._refused_to = 0  # the furthest row that it refused
+        self._again: int | None = None  # when what it refused is sent again
+        self._again_ms = RESEND_MS  # how long after the next refusal that is
         self._telling = Telling(log, clock_ns)
         self._refusing = False
         self._earlier = 0  # rows up to this one were committed by an earlier start
@@ -131,10 +137,11 @@ class Courier:
         )
 
     def _why_refused(self) -> str:
-        """Return why the collector refused something, as long as it does: what it refuses is sent again and again."""
-        refused = self._refused
-        is_now = refused is not None and self._clock_ns() - refused[0] < 3 * RESEND_MS * 1_000_000
-        return refused[1] if refused is not None and is_now else ""
+        """Return why the collector refused something, until what it refused was sent again and was not refused."""
+        refused, again = self._refused, self._again
+        if refused is None or (again is None and self._clock_ns() - refused[0] >= 3 * RESEND_MS * 1_000_000):
+            return ""
+        return refused[1]
 
     def _run(self) -> None:
         with (
@@ -209,29 +216,47 @@ class Courier:
         rows: list[int] = []
         while socket.poll(0, zmq.POLLIN):
             frames = socket.recv_multipart()
-            if (why := refused(frames)) is not None:
-                self._take_refusal(why)
-                continue
             try:
-                rows += acknowledged(frames[-1])
+                if (refusal := refused(frames)) is not None:
+                    self._take_refusal(refusal)
+                else:
+                    rows += acknowledged(frames[-1])
             except InputError as error:
                 log.warning("%s: %s", self._endpoint, error)
         if rows:
             self._delivered += self._store.settle([row for row in rows if row <= self._furthest])
             self._on_their_way.difference_update(rows)
+            if min(rows) <= self._refused_to:  # it takes what it refused before
+                self._again_ms = RESEND_MS
 
-    def _take_refusal(self, why: str) -> None:
-        self._refused = self._clock_ns(), why
-        self._telling.warning("refused", f"{self._endpoint}: the collector refuses: {why}. It waits here meanwhile")
-
-    def _deliver(self, socket: zmq.Socket[bytes]) -> None:
+    def _take_refusal(self, refusal: Refusal) -> None:
         now_ns = self._clock_ns()
+        self._refused = now_ns, refusal.why
+        self._telling.warning("refused", f"{self._endpoint}: the collector refuses: {refusal.why}. It waits meanwhile")
+        if not refusal.rows:  # which, it does not say: what is not acknowledged is sent again
+            return
+        self._on_their_way.difference_update(refusal.rows)
+        self._refused_to = max(self._refused_to, *refusal.rows)
+        if self._again is None:
+            self._again = now_ns + self._again_ms * 1_000_000
+            self._again_ms = min(2 * self._again_ms, AGAIN_MS)
+
+    def _begin_again(self, now_ns: int) -> None:
+        """Send everything that waits once more, where it is time."""
         first = min(self._on_their_way, default=0)
         if first != self._first[0]:
             self._first = first, now_ns
-        elif first and now_ns - self._first[1] > RESEND_MS * 1_000_000:
-            self._sent, self._first = 0, (0, now_ns)
-            self._on_their_way.clear()
+        lost = bool(first) and now_ns - self._first[1] > RESEND_MS * 1_000_000
+        refused = self._again is not None and now_ns >= self._again
+        if not lost and not refused:
+            return
+        self._sent, self._first = 0, (0, now_ns)
+        self._on_their_way.clear()
+        if self._refused is not None and refused:
+            self._refused, self._again = (now_ns, self._refused[1]), None  # told until it had the time to refuse again
+
+    def _deliver(self, socket: zmq.Socket[bytes]) -> None:
+        self._begin_again(self._clock_ns())
         while (room := min(ROWS, WINDOW - len(self._on_their_way))) > 0:
             rows = self._store.waiting(self._sent, room)
             for row, payload in rows:

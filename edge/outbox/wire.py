@@ -2,9 +2,10 @@
 
     outbox -> collector   [row, payload]   row: 8 bytes, big-endian; payload: a decision or an event, as published
     collector -> outbox   [rows]           8 bytes a row: these are on the collector's disk
-    collector -> outbox   [why, ""]        something was refused, and is not on its disk; UTF-8, to be read by a person
+    collector -> outbox   [why, rows, ""]  these were refused, and are not on its disk; `why` is UTF-8, for a person
 
-The empty frame behind `why` is what no acknowledgement has, also to an outbox that knows no refusals.
+The empty frame at the end is what no acknowledgement has, also to an outbox that knows no refusals. Collectors of
+before leave the rows out.
 
 Over DEALER and ROUTER (ZeroMQ RFC 28, REQREP), so any number of devices may deliver to one collector.
 """
@@ -13,14 +14,22 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from edge.errors import InputError
 
-__all__ = ["acknowledgement", "acknowledged", "refusal", "refused", "row_frame", "row_of"]
+__all__ = ["Refusal", "acknowledgement", "acknowledged", "refusal", "refused", "row_frame", "row_of"]
 
 MAX_WHY = 400  # characters
 
 _ROW = struct.Struct(">q")
+
+
+class Refusal(NamedTuple):
+    """Why, on one line, and which rows; none where the collector does not say which."""
+
+    why: str
+    rows: Sequence[int]
 
 
 def row_frame(row: int) -> bytes:
@@ -47,13 +56,14 @@ def acknowledged(frame: bytes) -> list[int]:
     return [int(row) for (row,) in _ROW.iter_unpack(frame)]
 
 
-def refusal(why: str) -> list[bytes]:
-    """Return the frames that refuse."""
-    return [why[:MAX_WHY].encode(), b""]
+def refusal(why: str, rows: Sequence[int]) -> list[bytes]:
+    """Return the frames that refuse these rows."""
+    return [why[:MAX_WHY].encode(), acknowledgement(rows), b""]
 
 
-def refused(frames: Sequence[bytes]) -> str | None:
-    """Return why something was refused, on one line; None for frames that refuse nothing."""
-    if len(frames) != 2 or frames[1]:
+def refused(frames: Sequence[bytes]) -> Refusal | None:
+    """Return what was refused, None for frames that refuse nothing; raises InputError for odd rows."""
+    if len(frames) not in (2, 3) or frames[-1]:
         return None
-    return "".join(c if c.isprintable() else "?" for c in frames[0].decode("utf-8", "replace"))[:MAX_WHY]
+    why = "".join(c if c.isprintable() else "?" for c in frames[0].decode("utf-8", "replace"))[:MAX_WHY]
+    return Refusal(why, acknowledged(frames[1]) if len(frames) == 3 else ())

@@ -57,10 +57,11 @@ class Outbox:
         self.rows += 1
         self.socket.send_multipart([row_frame(self.rows), payload])
         frames = self.socket.recv_multipart()
-        why = refused(frames)
-        if why is not None:
+        refusal = refused(frames)
+        if refusal is not None:
             assert len(frames[-1]) == 0, "no acknowledgement to an outbox of before"
-            return why
+            assert refusal.rows == [self.rows]
+            return refusal.why
         assert acknowledged(frames[-1]) == [self.rows]
         return ""
 

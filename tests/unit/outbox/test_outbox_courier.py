@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -56,6 +56,25 @@ def take(collector: zmq.Socket, count: int, answer: bool = True) -> list[bytes]:
         if answer:
             collector.send_multipart([sender, acknowledgement([row_of(row)])])
     return got
+
+
+def answer(
+    collector: zmq.Socket,
+    takes: Callable[[bytes], bool],
+    until_taken: Sequence[bytes] = (),
+    until_refused: int = 0,
+) -> None:
+    """Acknowledge what it takes and refuse the rest, as a collector does, until it had all these or refused so many."""
+    taken: set[bytes] = set()
+    refused_rows = 0
+    while not (taken >= set(until_taken) and refused_rows >= until_refused):
+        sender, row, payload = collector.recv_multipart()
+        if takes(payload):
+            taken.add(payload)
+            collector.send_multipart([sender, acknowledgement([row_of(row)])])
+        else:
+            refused_rows += 1
+            collector.send_multipart([sender, *refusal("not you", [row_of(row)])])
 
 
 def put_many(courier: Courier, count: int, first: int = 0) -> list[bytes]:
@@ -122,18 +141,21 @@ def test_what_was_lost_on_its_way_comes_again_while_others_are_acknowledged(
         until(lambda: not _drained(collector) and courier.state().waiting == 0)
 
 
+@pytest.mark.parametrize("says_which", [True, False])
 def test_what_is_refused_is_told_waits_and_comes_again_also_while_others_are_acknowledged(
     store: Store,
     collector: zmq.Socket,
     endpoint: str,
+    says_which: bool,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(courier_module, "RESEND_MS", 1_000)
     with Courier(store, endpoint, time.monotonic_ns) as courier:
         put_many(courier, 1)
-        sender, *_ = collector.recv_multipart()
-        collector.send_multipart([sender, *refusal("not you,\x1b cart-8")])
+        sender, row, _ = collector.recv_multipart()
+        why, rows, end = refusal("not you,\x1b cart-8", [row_of(row)])
+        collector.send_multipart([sender, why, *([rows] if says_which else []), end])
         until(lambda: courier.state().refused == "not you,? cart-8")
         assert courier.state().waiting == 1
         again, number = False, 1
@@ -146,6 +168,43 @@ def test_what_is_refused_is_told_waits_and_comes_again_also_while_others_are_ack
         until(lambda: not _drained(collector) and courier.state().waiting == 0)
         until(lambda: courier.state().refused == "")
     assert sum("the collector refuses: not you" in record.message for record in caplog.records) == 1
+
+
+def test_what_is_refused_holds_up_nothing_behind_it_and_arrives_once_it_is_taken(
+    store: Store, collector: zmq.Socket, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier_module, "RESEND_MS", 1_000)
+    refused_rows = 2 * courier_module.WINDOW + 1
+    with Courier(store, endpoint, time.monotonic_ns) as courier:
+        old = put_many(courier, refused_rows)
+        new = put_many(courier, 10, first=refused_rows)
+        answer(collector, lambda payload: int(payload) >= refused_rows, until_taken=new)
+        until(lambda: courier.state().delivered == len(new))
+        assert courier.state().waiting == len(old), "nothing refused is given up"
+        assert courier.state().refused == "not you"
+        answer(collector, lambda _: True, until_taken=old)
+        until(lambda: courier.state().waiting == 0)
+        until(lambda: courier.state().refused == "")
+
+
+def test_what_is_refused_again_and_again_is_sent_less_and_less_often(
+    store: Store, collector: zmq.Socket, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier_module, "RESEND_MS", 100)
+    monkeypatch.setattr(courier_module, "AGAIN_MS", 800)
+    now_ns = [0]
+    with Courier(store, endpoint, lambda: now_ns[0]) as courier:
+        put_many(courier, 1)
+        for wait_ms in (100, 200, 400, 800, 800):
+            answer(collector, lambda _: False, until_refused=1)
+            until(lambda: courier.state().refused == "not you")
+            until(lambda: courier._again is not None)
+            assert courier._again == now_ns[0] + wait_ms * 1_000_000
+            assert courier.state().refused == "not you", "also when it is long ago"
+            now_ns[0] += wait_ms * 1_000_000
+        answer(collector, lambda _: True, until_taken=[b"0"])
+        until(lambda: courier.state().waiting == 0)
+        assert courier._again_ms == 100, "what it takes, it may refuse and take again"
 
 
 def test_another_limit_holds_from_the_next_commit_on(store: Store, endpoint: str) -> None:
@@ -278,11 +337,15 @@ def test_the_wire_gives_back_what_it_took(rows: list[int]) -> None:
 
 @pytest.mark.parametrize("why", ["", "not you", "x" * 1_000, "a\nb\x00c", "\u20ac"])
 def test_a_refusal_is_one_line_and_no_acknowledgement_to_whoever_knows_none(why: str) -> None:
-    frames = refusal(why)
+    frames = refusal(why, [7, 2**62])
     told = refused(frames)
     assert told is not None
-    assert told.isprintable()
-    assert len(told) == min(len(why), 400)
+    assert told.why.isprintable()
+    assert len(told.why) == min(len(why), 400)
+    assert told.rows == [7, 2**62]
+    assert refused([frames[0], b""]) == (told.why, ()), "as collectors of before refuse"
+    with pytest.raises(InputError):
+        refused([frames[0], b"odd", b""])
     with pytest.raises(InputError):
         acknowledged(frames[-1])
     assert refused([acknowledgement([1])]) is None
