@@ -1,4 +1,4 @@
-"""A real daemon on a folder of its own, and a listener on what it publishes.
+"""A real daemon on a folder of its own, as the unit file deploys it, and a listener on what it publishes.
 
 Times are CLOCK_MONOTONIC, taken in this process when a message or a line of the log came.
 """
@@ -6,6 +6,7 @@ Times are CLOCK_MONOTONIC, taken in this process when a message or a line of the
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -38,6 +39,7 @@ PRODUCTS = 60
 MJPG = int.from_bytes(b"MJPG", "little")
 SLOTS = 8
 WHOLE = ((0, 0), (96, 0), (96, 96), (0, 96))
+UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "shelfedge.service"
 
 
 def write_cart(
@@ -138,7 +140,7 @@ def running(
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        env={**os.environ, **(environment or {})},
+        env={**os.environ, **_deployed(), **(environment or {})},
     )
     daemon = Daemon(process, time.monotonic_ns())
     reader = threading.Thread(target=_read_log, args=(daemon,))
@@ -155,6 +157,12 @@ def running(
         reader.join()
         if process.stderr is not None:
             process.stderr.close()
+
+
+def _deployed() -> dict[str, str]:
+    """Return what the unit file adds to the environment."""
+    lines = re.findall(r"^Environment=(\w+)=(\S+)$", UNIT.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(lines)
 
 
 def _read_log(daemon: Daemon) -> None:

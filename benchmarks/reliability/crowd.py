@@ -4,10 +4,14 @@ python -m benchmarks.reliability.crowd ENDPOINT COUNT [KEYS]
 
 KEYS is a folder that `write_keys` filled. With it all are encrypted, and two more knock without end: one whose key is
 on no list, and one who expects another key of the daemon.
+
+Subscribers are on other machines; here they run behind everything else (nice 19), so that what a frame takes longer is
+the daemon's own work for them, not theirs.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -26,6 +30,7 @@ __all__ = ["CHURNING", "listed", "write_keys"]
 
 Secure: TypeAlias = Callable[[zmq.Socket[bytes]], None]
 
+BEHIND = 19
 CHURN_S = 0.2
 CHURNING = 8  # every so many-th comes and goes
 
@@ -47,6 +52,7 @@ def main() -> None:
     """Subscribe until told to stop."""
     endpoint, count = sys.argv[1], int(sys.argv[2])
     keys = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    os.nice(BEHIND)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     secure: Secure = listed(keys).secure if keys else lambda _: None
