@@ -14,11 +14,13 @@ __all__ = ["intensity", "shrunk_covariance", "whitening_of"]
 Floats = NDArray[np.float32]
 
 
-def intensity(covariance: Floats, fourth_powers: float, freedom: int) -> float:
-    """Return the intensity for `covariance` (F, F) of `freedom` residuals whose |r|^4 sum to `fourth_powers`."""
+def intensity(covariance: Floats, fourth_powers: float, freedom: int, size: int) -> float:
+    """Return the intensity for `covariance` (F, F) of `freedom` residuals whose |r|^4 sum to `fourth_powers`.
+
+    `size` is F. R'R / freedom may as well be R R' / freedom, (N, N): trace and squares are the same.
+    """
     if freedom < 1:
         return 1.0
-    size = len(covariance)
     square = float(np.einsum("ij,ij->", covariance, covariance, dtype=np.float64))
     level = float(np.trace(covariance, dtype=np.float64)) / size
     distance = square / size - level * level
@@ -31,7 +33,7 @@ def shrunk_covariance(residuals: NDArray[np.floating], freedom: int) -> NDArray[
     size = residuals.shape[1]
     covariance = (residuals.T @ residuals).astype(np.float64) / max(freedom, 1)
     fourth = float(np.square(np.einsum("nd,nd->n", residuals, residuals, dtype=np.float64)).sum())
-    share = intensity(covariance.astype(np.float32), fourth, freedom)
+    share = intensity(covariance.astype(np.float32), fourth, freedom, size)
     level = float(np.trace(covariance)) / size
     if not level > 0:
         return np.eye(size)

@@ -10,9 +10,10 @@ the covariance itself, and with many photos too small for telling products apart
 128, 15,200 photos and two copies of each, one mean per product) 0.05 gives 85.9 % of other photos right, 0.15 85.3 %,
 0.3 84.3 %; without copies 0.006 (theirs), 0.15 and 0.3 gave 74.1, 78.1 and 77.6 % on another catalogue.
 
-Photos stream through twice, so memory is F x F and C x F floats whatever the number of photos. Up to EXACT classes, or
-features, the eigenproblem is solved exactly; where both are more, by seeded subspace iteration (Halko, Martinsson &
-Tropp, SIAM Review 53, 2011), whose last directions, which differ little in what they tell apart, are approximate.
+Photos stream through twice, so memory is F x F and C x F floats whatever the number of photos; of few photos what
+they span is enough (`calibration.space.within`). Up to EXACT classes, or features, the eigenproblem is solved
+exactly; where both are more, by seeded subspace iteration (Halko, Martinsson & Tropp, SIAM Review 53, 2011), whose
+last directions, which differ little in what they tell apart, are approximate.
 
 Limits, and what is done there (`Head.method` says it, the report repeats it)
 - Two classes give one direction, on which a cosine is only a sign: the space is filled up to PADDED directions with the
@@ -31,7 +32,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.space.covariance import intensity
+from calibration.space.within import Shape, Within, within_of
 from edge.types import Embeddings
 
 __all__ = ["Discriminant", "Head", "Rows", "embed", "first_dimensions", "project"]
@@ -89,7 +90,7 @@ class _Scatter:
     centre: Floats  # (F,), raw: the mean of the class means
     means: Floats  # (C, F), standardised, around the centre
     solved: Floats  # (F, C): within^-1 means'
-    within: Floats  # (F, F)
+    within: Within  # (F, F)
     shrinkage: float
 
     def centre_of(self, kept: Indices) -> Floats:
@@ -197,34 +198,19 @@ def _scatter(rows: Rows, photos: Indices, labels: Labels, classes: int, shrinkag
     inverse_scale = np.where(alive, 1.0 / np.where(alive, deviation, 1.0), 0.0).astype(np.float32)
     means /= np.bincount(labels, minlength=classes)[:, None].astype(np.float32)
     centre = means.mean(axis=0)
-    within, fourth = _gram(rows, photos, labels, (means, inverse_scale))
-    freedom = len(photos) - classes
-    within /= np.float32(max(freedom, 1))
-    if shrinkage is None:
-        shrinkage = max(intensity(within, fourth, freedom), LEAST_SHRINKAGE)
-    _shrink(within, shrinkage)
+    shape = Shape(len(photos), rows.dimension, len(photos) - classes)
+    around = _around(rows, photos, labels, (means, inverse_scale))
+    within, shrinkage = within_of(around, shape, shrinkage, LEAST_SHRINKAGE)
     means -= centre
     means *= inverse_scale
-    return _Scatter(inverse_scale, centre, means, np.linalg.solve(within, means.T), within, shrinkage)
+    return _Scatter(inverse_scale, centre, means, within.solve(means.T), within, shrinkage)
 
 
-def _gram(rows: Rows, photos: Indices, labels: Labels, standard: tuple[Floats, Floats]) -> tuple[Floats, float]:
-    """Return the products (F, F) of the residuals around the raw class means, scaled, and the sum of their |r|^4."""
+def _around(rows: Rows, photos: Indices, labels: Labels, standard: tuple[Floats, Floats]) -> Iterator[Floats]:
+    """Yield the residuals around the raw class means, scaled, block by block."""
     means, inverse_scale = standard
-    gram, fourth = np.zeros((rows.dimension, rows.dimension), np.float32), 0.0
-    product = np.empty_like(gram)  # one for all blocks: fresh memory each time costs a tenth more
     for start, block in zip(range(0, len(photos), BLOCK), _blocks(rows, photos), strict=True):
-        residual = (block - means[labels[start : start + BLOCK]]) * inverse_scale
-        gram += np.matmul(residual.T, residual, out=product)
-        fourth += float(np.square(np.einsum("nf,nf->n", residual, residual, dtype=np.float64)).sum())
-    return gram, fourth
-
-
-def _shrink(covariance: Floats, share: float) -> None:
-    """Shrink in place; without any residual (one photo per class) the identity is left."""
-    level = float(np.trace(covariance, dtype=np.float64)) / len(covariance)
-    covariance *= np.float32(1.0 - share)
-    covariance[np.diag_indices(len(covariance))] += np.float32(max(share, 1e-4) * level if level > 0 else 1.0)
+        yield (block - means[labels[start : start + BLOCK]]) * inverse_scale
 
 
 def _discriminants(scatter: _Scatter, kept: Indices, count: int, seed: int) -> Floats:
@@ -232,7 +218,7 @@ def _discriminants(scatter: _Scatter, kept: Indices, count: int, seed: int) -> F
 
     Directions without any spread are dropped. The problem is solved in class space: v is a mixture of within^-1 means.
     """
-    features = len(scatter.within)
+    features = scatter.means.shape[1]
     if len(kept) <= min(features, EXACT):
         basis = np.eye(len(kept), dtype=np.float32)
     elif features <= EXACT:  # the means span no more directions than there are features
@@ -255,29 +241,24 @@ def _residuals(rows: Rows, photos: Indices, labels: Labels, scatter: _Scatter) -
     return (rows.read(photos) - scatter.centre) * scatter.inverse_scale - scatter.means[labels]
 
 
-def _fill(directions: Floats, residuals: Floats, within: Floats, wanted: int) -> Floats:
+def _fill(directions: Floats, residuals: Floats, within: Within, wanted: int) -> Floats:
     """Add principal directions of the residuals, each orthogonal to all before it in the metric `within`, length 1."""
-    extra = np.linalg.svd(residuals, full_matrices=False)[2] if len(residuals) else np.zeros((0, len(within)))
+    extra = np.linalg.svd(residuals, full_matrices=False)[2] if len(residuals) else np.zeros((0, len(directions)))
     filled = [column.astype(np.float64) for column in directions.T]
-    images = [_image(within, column) for column in filled]  # within times each: F x F numbers are read once for it
-    for candidate in (*extra, *np.eye(wanted, len(within))):
+    images = [within.image(column) for column in filled]  # within times each, once
+    for candidate in (*extra, *np.eye(wanted, len(directions))):
         if len(filled) == wanted:
             break
         vector = candidate.astype(np.float64)
-        before = float(vector @ _image(within, vector))
+        before = float(vector @ within.image(vector))
         for other, image in zip(filled, images, strict=True):
             vector = vector - other * float(image @ vector)
-        image = _image(within, vector)
+        image = within.image(vector)
         length = float(vector @ image)
         if length > 1e-4 * before > 0:
             filled.append(vector / np.sqrt(length))
             images.append(image / np.sqrt(length))
     return np.stack(filled, axis=1).astype(np.float32)
-
-
-def _image(within: Floats, vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return within times a vector; in float32, for a float64 one would copy all of `within` first."""
-    return np.asarray(within @ vector.astype(np.float32), np.float64)
 
 
 def _principal(rows: Rows, photos: Indices, dimension: int) -> Head:

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = Path(sys.executable).parent
 PARTS = ("make", "shop", "builds")  # test_readme_demo.py, test_readme.py, test_readme_builds.py
-_SMALL = ("--skus", "24", "--seed", "3", "--photos", "flat:4,4,1", "--unknown", "6")
-TEST_PHOTOS = 24
+_SMALL = ("--skus", "20", "--seed", "3", "--photos", "flat:3,4,1", "--unknown", "6")
+TEST_PHOTOS = 20
 
 
 def shell_lines(*parts: str) -> list[str]:

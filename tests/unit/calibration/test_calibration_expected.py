@@ -42,7 +42,9 @@ def test_a_relation_is_found_and_holds_on_other_photos() -> None:
     assert len(crossed) == 2
 
 
-def test_it_is_the_ridge_regression_of_scikit_learn() -> None:
+@pytest.mark.parametrize("thin", [expected.THIN, 0])  # 0: the rows are kept however many they are
+def test_it_is_the_ridge_regression_of_scikit_learn(thin: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expected, "THIN", thin)
     rows, cosine, weight = world(400)
     expectation, _ = expectation_from_parts(rows, halves(cosine, weight))
     features = rows.read(np.arange(400)).astype(np.float64)
