@@ -31,8 +31,8 @@ def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(name, *arguments), capture_output=True, text=True, timeout=60, check=False)
 
 
-def write_clip(path: Path, products: Sequence[int]) -> Path:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 15, (96, 96))
+def write_clip(path: Path, products: Sequence[int], rate: float = 15) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (96, 96))
     assert writer.isOpened()
     for number in products:
         for _ in range(EACH):

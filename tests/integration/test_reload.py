@@ -36,7 +36,7 @@ class Cart:
         samples.write_sample_bundle(folder / "v1")
         samples.write_sample_bundle(folder / "v2", count=8)
         self.point_to("v1")
-        write_clip(folder / "clip.avi", [0, 1, 2])
+        write_clip(folder / "clip.avi", [0, 1, 2], rate=60)
         self.write()
 
     def write(self, *cameras: str, more: str = "", device_id: str = "cart-7") -> None:
