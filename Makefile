@@ -44,10 +44,12 @@ $(DEMO)/build/manifest.json: $(DEMO)/backbone/efficientnet-lite0.onnx $(DEMO)/ca
 $(DEMO)/bundle/manifest.json: $(DEMO)/build/manifest.json $(DEMO)/catalogue/render.json
 	$(BIN)/edge-calibrate --build $(DEMO)/build --catalogue $(DEMO)/catalogue --mix uniform --out $(@D)
 
-# A process of the suite has one core: NumPy's threads would wait for each other.
+# A process of the suite has one core: NumPy's threads would wait for each other. A quarter of its time it waits for
+# daemons and sockets, so there is one more than cores.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, len(os.sched_getaffinity(0)) + 1))')
 test: export OPENBLAS_NUM_THREADS := 1
-test: install ## the whole default suite, on up to four cores
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 15
+test: install ## the whole default suite, in up to four processes
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800
