@@ -4,7 +4,8 @@
 
 Of N photos in F features `Full` keeps the F x F numbers. With few photos `Thin` keeps R alone: what has to be solved is
 N x N then (Woodbury), and the same to rounding. With it, and the same for the expected similarity, calibrating 24
-products of four photos (6,280 features) takes 15 s of CPU instead of 38, every figure of the report the same to a thousandth.
+products of four photos (6,280 features) takes 15 s of CPU instead of 38, every figure of the report the same to a
+thousandth.
 
 The intensity a is Ledoit & Wolf's (`calibration.space.covariance`); without any residual, one photo a product, within
 is the identity.
