@@ -107,7 +107,8 @@ class _Desk:
         self._archive = archive
         self._telling = Telling(log, time.monotonic_ns)
         self._rows: dict[bytes, list[int]] = defaultdict(list)  # by sender, to be acknowledged
-        self._refused: dict[bytes, tuple[str, list[int]]] = {}  # by sender: the last reason, and all rows
+        self._refused: dict[bytes, list[int]] = defaultdict(list)  # by sender, not to be acknowledged
+        self._whys: dict[bytes, str] = {}  # by sender, the last one
         self._bearers: dict[str, Bearer] = {}  # as the list had them when the first message of a commit came
         self.added = Added()
         self.refused = 0
@@ -140,8 +141,8 @@ class _Desk:
         why = self._why_refused(payload, delivered)
         if why is not None:
             self.refused += 1
-            rows = self._refused.get(sender.bytes, ("", []))[1]
-            self._refused[sender.bytes] = why, [*rows, number]
+            self._refused[sender.bytes].append(number)
+            self._whys[sender.bytes] = why
             return None
         self._rows[sender.bytes].append(number)
         return delivered
@@ -167,9 +168,10 @@ class _Desk:
         for sender, rows in self._rows.items():
             with suppress(zmq.Again):
                 self._socket.send_multipart([sender, acknowledgement(rows)], flags=zmq.NOBLOCK)
-        for sender, (why, rows) in self._refused.items():
+        for sender, rows in self._refused.items():
             with suppress(zmq.Again):
-                self._socket.send_multipart([sender, *refusal(why, rows)], flags=zmq.NOBLOCK)
+                self._socket.send_multipart([sender, *refusal(self._whys[sender], rows)], flags=zmq.NOBLOCK)
         self._rows.clear()
         self._refused.clear()
+        self._whys.clear()
         self._bearers.clear()

@@ -6,7 +6,8 @@ everything not acknowledged is sent again, whatever else was: it was lost with a
 is a bounded queue, and what finds it full is counted.
 
 What the collector refuses is told on log and heartbeat in its own words, waits, and holds up nothing behind it. All
-that waits is sent again RESEND_MS later, then after twice as long each time, AGAIN_MS at most.
+that waits is sent again RESEND_MS after the first refusal, later by as much for each WINDOW of refused rows: trying
+costs the network no more than a window in RESEND_MS.
 
 A disk that refuses stops nothing: the queue fills meanwhile, the next tick tries again. No ZMTP heartbeats (they can
 abort a receiving process, libzmq 4.3.5); TCP keepalive and the acknowledgements serve. With a caller the line is
@@ -40,7 +41,6 @@ __all__ = ["QUEUE", "Courier"]
 
 TICK_MS = 50
 RESEND_MS = 5_000
-AGAIN_MS = 300_000
 WINDOW = 512
 ROWS = 64  # read from the disk at a time: each is in memory until it is sent
 QUEUE = 10_000  # messages that wait for the disk
@@ -80,9 +80,8 @@ class Courier:
         self._first = (0, 0)  # the oldest row on its way, 0 for none, and since when it is that
         self._delivered = 0
         self._refused: tuple[int, str] | None = None  # when the collector last refused something, and why
-        self._refused_to = 0  # the furthest row that it refused
-        self._again: int | None = None  # when what it refused is sent again
-        self._again_ms = RESEND_MS  # how long after the next refusal that is
+        self._refused_since: int | None = None  # when it refused the first row of this round, None where it did not
+        self._refused_rows = 0  # ... and how many since
         self._telling = Telling(log, clock_ns)
         self._refusing = False
         self._earlier = 0  # rows up to this one were committed by an earlier start
@@ -138,8 +137,8 @@ class Courier:
 
     def _why_refused(self) -> str:
         """Return why the collector refused something, until what it refused was sent again and was not refused."""
-        refused, again = self._refused, self._again
-        if refused is None or (again is None and self._clock_ns() - refused[0] >= 3 * RESEND_MS * 1_000_000):
+        refused, since = self._refused, self._refused_since
+        if refused is None or (since is None and self._clock_ns() - refused[0] >= 3 * RESEND_MS * 1_000_000):
             return ""
         return refused[1]
 
@@ -226,8 +225,6 @@ class Courier:
         if rows:
             self._delivered += self._store.settle([row for row in rows if row <= self._furthest])
             self._on_their_way.difference_update(rows)
-            if min(rows) <= self._refused_to:  # it takes what it refused before
-                self._again_ms = RESEND_MS
 
     def _take_refusal(self, refusal: Refusal) -> None:
         now_ns = self._clock_ns()
@@ -236,10 +233,9 @@ class Courier:
         if not refusal.rows:  # which, it does not say: what is not acknowledged is sent again
             return
         self._on_their_way.difference_update(refusal.rows)
-        self._refused_to = max(self._refused_to, *refusal.rows)
-        if self._again is None:
-            self._again = now_ns + self._again_ms * 1_000_000
-            self._again_ms = min(2 * self._again_ms, AGAIN_MS)
+        if self._refused_since is None:
+            self._refused_since, self._refused_rows = now_ns, 0
+        self._refused_rows += len(refusal.rows)
 
     def _begin_again(self, now_ns: int) -> None:
         """Send everything that waits once more, where it is time."""
@@ -247,13 +243,18 @@ class Courier:
         if first != self._first[0]:
             self._first = first, now_ns
         lost = bool(first) and now_ns - self._first[1] > RESEND_MS * 1_000_000
-        refused = self._again is not None and now_ns >= self._again
+        refused = self._refused_since is not None and now_ns - self._refused_since >= self._patience_ns()
         if not lost and not refused:
             return
         self._sent, self._first = 0, (0, now_ns)
         self._on_their_way.clear()
-        if self._refused is not None and refused:
-            self._refused, self._again = (now_ns, self._refused[1]), None  # told until it had the time to refuse again
+        if self._refused is not None and refused:  # told until the collector had the time to refuse again
+            self._refused, self._refused_since = (now_ns, self._refused[1]), None
+
+    def _patience_ns(self) -> int:
+        """Return how long what was refused waits: no more than what is here can be sent again."""
+        rows = min(self._refused_rows, self._store.rows)
+        return RESEND_MS * 1_000_000 * max(WINDOW, rows) // WINDOW
 
     def _deliver(self, socket: zmq.Socket[bytes]) -> None:
         self._begin_again(self._clock_ns())

@@ -13,7 +13,7 @@ import watch_messages
 import zmq
 
 from edge import durable, messages
-from edge.errors import InputError, PublishError
+from edge.errors import PublishError
 from edge.keys import line
 from edge.keys.allowed import AllowList
 from edge.keys.door import Door
@@ -22,7 +22,7 @@ from edge.outbox import courier as courier_module
 from edge.outbox.courier import Courier
 from edge.outbox.state import EVENT
 from edge.outbox.store import Limits, Store
-from edge.outbox.wire import acknowledged, acknowledgement, refusal, refused, row_frame, row_of
+from edge.outbox.wire import acknowledgement, refusal, row_of
 from edge.types import Route
 
 WAIT_MS = 20_000
@@ -187,24 +187,25 @@ def test_what_is_refused_holds_up_nothing_behind_it_and_arrives_once_it_is_taken
         until(lambda: courier.state().refused == "")
 
 
-def test_what_is_refused_again_and_again_is_sent_less_and_less_often(
-    store: Store, collector: zmq.Socket, endpoint: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("rows", "waits_ms"), [(1, 100), (3, 100), (10, 250), (12, 300)])
+def test_what_is_refused_costs_no_more_than_a_window_in_the_time_of_a_resend(
+    store: Store, collector: zmq.Socket, endpoint: str, rows: int, waits_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(courier_module, "RESEND_MS", 100)
-    monkeypatch.setattr(courier_module, "AGAIN_MS", 800)
+    monkeypatch.setattr(courier_module, "WINDOW", 4)
     now_ns = [0]
     with Courier(store, endpoint, lambda: now_ns[0]) as courier:
-        put_many(courier, 1)
-        for wait_ms in (100, 200, 400, 800, 800):
-            answer(collector, lambda _: False, until_refused=1)
-            until(lambda: courier.state().refused == "not you")
-            until(lambda: courier._again is not None)
-            assert courier._again == now_ns[0] + wait_ms * 1_000_000
+        put_many(courier, rows)
+        for _ in range(3):
+            answer(collector, lambda _: False, until_refused=rows)
+            until(lambda: courier._refused_rows == rows and courier._refused_since == now_ns[0])
+            assert courier._patience_ns() == waits_ms * 1_000_000
+            now_ns[0] += waits_ms * 1_000_000 - 1
+            assert not _drained(collector), "not sooner"
             assert courier.state().refused == "not you", "also when it is long ago"
-            now_ns[0] += wait_ms * 1_000_000
-        answer(collector, lambda _: True, until_taken=[b"0"])
+            now_ns[0] += 1
+        answer(collector, lambda _: True, until_taken=[str(number).encode() for number in range(rows)])
         until(lambda: courier.state().waiting == 0)
-        assert courier._again_ms == 100, "what it takes, it may refuse and take again"
 
 
 def test_another_limit_holds_from_the_next_commit_on(store: Store, endpoint: str) -> None:
@@ -327,36 +328,6 @@ def test_a_collector_that_gets_its_keys_later_is_found_again(
                 guarded.bind(f"tcp://127.0.0.1:{port}")
                 assert take(guarded, 20) == sent
                 until(lambda: courier.state().waiting == 0)
-
-
-@pytest.mark.parametrize("rows", [[1], [1, 2, 3], [2**62, 0]])
-def test_the_wire_gives_back_what_it_took(rows: list[int]) -> None:
-    assert acknowledged(acknowledgement(rows)) == rows
-    assert [row_of(row_frame(row)) for row in rows] == rows
-
-
-@pytest.mark.parametrize("why", ["", "not you", "x" * 1_000, "a\nb\x00c", "\u20ac"])
-def test_a_refusal_is_one_line_and_no_acknowledgement_to_whoever_knows_none(why: str) -> None:
-    frames = refusal(why, [7, 2**62])
-    told = refused(frames)
-    assert told is not None
-    assert told.why.isprintable()
-    assert len(told.why) == min(len(why), 400)
-    assert told.rows == [7, 2**62]
-    assert refused([frames[0], b""]) == (told.why, ()), "as collectors of before refuse"
-    with pytest.raises(InputError):
-        refused([frames[0], b"odd", b""])
-    with pytest.raises(InputError):
-        acknowledged(frames[-1])
-    assert refused([acknowledgement([1])]) is None
-
-
-@pytest.mark.parametrize("frame", [b"", b"x", b"123456789"])
-def test_other_frames_are_refused(frame: bytes) -> None:
-    with pytest.raises(InputError):
-        acknowledged(frame)
-    with pytest.raises(InputError):
-        row_of(frame)
 
 
 def decided(captured_ns: int, captured_utc: str) -> bytes:
