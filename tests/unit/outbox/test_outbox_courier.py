@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import watch_messages
 import zmq
+from outbox_peer import WAIT_MS, collecting, drained, put_many, take, until
 
 from edge import durable, messages
 from edge.errors import PublishError
@@ -22,74 +22,8 @@ from edge.outbox import courier as courier_module
 from edge.outbox.courier import Courier
 from edge.outbox.state import EVENT
 from edge.outbox.store import Limits, Store
-from edge.outbox.wire import acknowledgement, refusal, row_of
+from edge.outbox.wire import acknowledgement, row_of
 from edge.types import Route
-
-WAIT_MS = 20_000
-
-
-@pytest.fixture
-def endpoint(tmp_path: Path) -> str:
-    return f"ipc://{tmp_path}/collector"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "outbox.sqlite", Limits(100_000, 1 << 28)) as opened:
-        yield opened
-
-
-@pytest.fixture
-def collector(endpoint: str) -> Iterator[zmq.Socket]:
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
-        socket.setsockopt(zmq.RCVTIMEO, WAIT_MS)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.bind(endpoint)
-        yield socket
-
-
-def take(collector: zmq.Socket, count: int, answer: bool = True) -> list[bytes]:
-    got = []
-    while len(got) < count:
-        sender, row, payload = collector.recv_multipart()
-        got.append(payload)
-        if answer:
-            collector.send_multipart([sender, acknowledgement([row_of(row)])])
-    return got
-
-
-def answer(
-    collector: zmq.Socket,
-    takes: Callable[[bytes], bool],
-    until_taken: Sequence[bytes] = (),
-    until_refused: int = 0,
-) -> None:
-    """Acknowledge what it takes and refuse the rest, as a collector does, until it had all these or refused so many."""
-    taken: set[bytes] = set()
-    refused_rows = 0
-    while not (taken >= set(until_taken) and refused_rows >= until_refused):
-        sender, row, payload = collector.recv_multipart()
-        if takes(payload):
-            taken.add(payload)
-            collector.send_multipart([sender, acknowledgement([row_of(row)])])
-        else:
-            refused_rows += 1
-            collector.send_multipart([sender, *refusal("not you", [row_of(row)])])
-
-
-def put_many(courier: Courier, count: int, first: int = 0) -> list[bytes]:
-    sent = [str(number).encode() for number in range(first, first + count)]
-    assert all(courier.put(Route.ACCEPT, payload) for payload in sent)
-    return sent
-
-
-def until(condition: object) -> None:
-    waited = threading.Event()
-    for _ in range(2_000):
-        if condition():  # type: ignore[operator]
-            return
-        waited.wait(0.01)
-    pytest.fail("did not come about")
 
 
 def test_everything_arrives_in_order_and_leaves_the_disk(store: Store, collector: zmq.Socket, endpoint: str) -> None:
@@ -105,13 +39,9 @@ def test_what_nobody_took_waits_for_the_next_start(store: Store, tmp_path: Path,
     with Courier(store, endpoint, time.monotonic_ns) as courier:
         sent = put_many(courier, 100)
     assert store.rows == 100
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as late:
-        late.setsockopt(zmq.RCVTIMEO, WAIT_MS)
-        late.setsockopt(zmq.LINGER, 0)
-        late.bind(endpoint)
-        with Courier(store, endpoint, time.monotonic_ns) as courier:
-            assert take(late, 100) == sent
-            until(lambda: courier.state().waiting == 0)
+    with collecting(endpoint) as late, Courier(store, endpoint, time.monotonic_ns) as courier:
+        assert take(late, 100) == sent
+        until(lambda: courier.state().waiting == 0)
 
 
 def test_what_was_not_acknowledged_is_sent_again(
@@ -122,7 +52,7 @@ def test_what_was_not_acknowledged_is_sent_again(
         assert take(collector, 20, answer=False) == sent
         monkeypatch.setattr(courier_module, "RESEND_MS", 200)  # not sooner: a slow disk may take longer for the first
         assert set(take(collector, 20)) <= set(sent)
-        until(lambda: not _drained(collector) and courier.state().waiting == 0)
+        until(lambda: not drained(collector) and courier.state().waiting == 0)
 
 
 def test_what_was_lost_on_its_way_comes_again_while_others_are_acknowledged(
@@ -138,74 +68,7 @@ def test_what_was_lost_on_its_way_comes_again_while_others_are_acknowledged(
             put_many(courier, 1, first=number)
             (got,), number = take(collector, 1), number + 1
             assert number < 100_000
-        until(lambda: not _drained(collector) and courier.state().waiting == 0)
-
-
-@pytest.mark.parametrize("says_which", [True, False])
-def test_what_is_refused_is_told_waits_and_comes_again_also_while_others_are_acknowledged(
-    store: Store,
-    collector: zmq.Socket,
-    endpoint: str,
-    says_which: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr(courier_module, "RESEND_MS", 1_000)
-    with Courier(store, endpoint, time.monotonic_ns) as courier:
-        put_many(courier, 1)
-        sender, row, _ = collector.recv_multipart()
-        why, rows, end = refusal("not you,\x1b cart-8", [row_of(row)])
-        collector.send_multipart([sender, why, *([rows] if says_which else []), end])
-        until(lambda: courier.state().refused == "not you,? cart-8")
-        assert courier.state().waiting == 1
-        again, number = False, 1
-        while not again:  # one a tenth of a second is acknowledged: silence is not what it waits for
-            put_many(courier, 1, first=number)
-            sender, row, payload = collector.recv_multipart()
-            again, number = payload == b"0", number + 1
-            collector.send_multipart([sender, acknowledgement([row_of(row)])])
-            assert number < 100_000
-        until(lambda: not _drained(collector) and courier.state().waiting == 0)
-        until(lambda: courier.state().refused == "")
-    assert sum("the collector refuses: not you" in record.message for record in caplog.records) == 1
-
-
-def test_what_is_refused_holds_up_nothing_behind_it_and_arrives_once_it_is_taken(
-    store: Store, collector: zmq.Socket, endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(courier_module, "RESEND_MS", 1_000)
-    refused_rows = 2 * courier_module.WINDOW + 1
-    with Courier(store, endpoint, time.monotonic_ns) as courier:
-        old = put_many(courier, refused_rows)
-        new = put_many(courier, 10, first=refused_rows)
-        answer(collector, lambda payload: int(payload) >= refused_rows, until_taken=new)
-        until(lambda: courier.state().delivered == len(new))
-        assert courier.state().waiting == len(old), "nothing refused is given up"
-        assert courier.state().refused == "not you"
-        answer(collector, lambda _: True, until_taken=old)
-        until(lambda: courier.state().waiting == 0)
-        until(lambda: courier.state().refused == "")
-
-
-@pytest.mark.parametrize(("rows", "waits_ms"), [(1, 100), (3, 100), (10, 250), (12, 300)])
-def test_what_is_refused_costs_no_more_than_a_window_in_the_time_of_a_resend(
-    store: Store, collector: zmq.Socket, endpoint: str, rows: int, waits_ms: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(courier_module, "RESEND_MS", 100)
-    monkeypatch.setattr(courier_module, "WINDOW", 4)
-    now_ns = [0]
-    with Courier(store, endpoint, lambda: now_ns[0]) as courier:
-        put_many(courier, rows)
-        for _ in range(3):
-            answer(collector, lambda _: False, until_refused=rows)
-            until(lambda: courier._refused_rows == rows and courier._refused_since == now_ns[0])
-            assert courier._patience_ns() == waits_ms * 1_000_000
-            now_ns[0] += waits_ms * 1_000_000 - 1
-            assert not _drained(collector), "not sooner"
-            assert courier.state().refused == "not you", "also when it is long ago"
-            now_ns[0] += 1
-        answer(collector, lambda _: True, until_taken=[str(number).encode() for number in range(rows)])
-        until(lambda: courier.state().waiting == 0)
+        until(lambda: not drained(collector) and courier.state().waiting == 0)
 
 
 def test_another_limit_holds_from_the_next_commit_on(store: Store, endpoint: str) -> None:
@@ -219,15 +82,6 @@ def test_another_limit_holds_from_the_next_commit_on(store: Store, endpoint: str
         courier.limit(Limits(1_000, 1 << 20))
         put_many(courier, 50, first=200)
         until(lambda: courier.state().waiting > 110)
-
-
-def _drained(collector: zmq.Socket) -> bool:
-    """Take and acknowledge what is there; say whether anything was."""
-    found = False
-    while collector.poll(50):
-        take(collector, 1)
-        found = True
-    return found
 
 
 def test_no_more_than_a_window_is_on_its_way(store: Store, collector: zmq.Socket, endpoint: str) -> None:
@@ -397,10 +251,7 @@ def test_a_file_that_was_deleted_is_told_and_what_waits_in_it_still_arrives(
         assert not courier.state().refusing
         (tmp_path / "outbox.sqlite").unlink()
         until(lambda: courier.state().refusing)
-        with zmq.Context() as context, context.socket(zmq.ROUTER) as late:
-            late.setsockopt(zmq.RCVTIMEO, WAIT_MS)
-            late.setsockopt(zmq.LINGER, 0)
-            late.bind(endpoint)
+        with collecting(endpoint) as late:
             sent += put_many(courier, 1, first=3)
             assert take(late, 4) == sent
             until(lambda: courier.state().waiting == 0)
