@@ -26,9 +26,9 @@ from edge.command import Parser, run
 from edge.errors import InputError, PublishError
 from edge.keys.door import Door
 from edge.keys.options import add_door, door_from
-from edge.keys.telling import Telling
 from edge.listening import refuse_taken, remove
 from edge.outbox.wire import acknowledgement, refusal, row_of
+from edge.telling import Telling
 
 __all__ = ["main"]
 

@@ -23,7 +23,7 @@ from edge.errors import InputError
 from edge.keys.allowed import AllowList
 from edge.keys.handshakes import Handshakes
 from edge.keys.pair import KeyPair, fingerprint
-from edge.keys.telling import Telling
+from edge.telling import Telling
 
 __all__ = ["REFUSALS", "Door"]
 

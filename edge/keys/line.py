@@ -14,7 +14,7 @@ import zmq
 
 from edge.keys.handshakes import FINAL, Handshakes
 from edge.keys.pair import KeyPair
-from edge.keys.telling import Telling
+from edge.telling import Telling
 
 __all__ = ["Caller", "Line"]
 

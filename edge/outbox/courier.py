@@ -32,10 +32,10 @@ from edge import messages
 from edge.durable import wait_for_writer
 from edge.errors import InputError, PublishError
 from edge.keys.line import Caller, Line
-from edge.keys.telling import Telling
 from edge.outbox.state import EVENT, KINDS, Kind, OutboxState
 from edge.outbox.store import Entry, Limits, Store
 from edge.outbox.wire import Refusal, acknowledged, refused, row_frame
+from edge.telling import Telling
 
 __all__ = ["QUEUE", "Courier"]
 

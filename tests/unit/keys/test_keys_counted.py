@@ -11,9 +11,9 @@ import pytest
 from edge import messages
 from edge.config import MetricsConfig
 from edge.health import Health
-from edge.keys.telling import Telling
 from edge.logs import PERIOD_S, TEMPLATES
 from edge.metrics import MetricsServer
+from edge.telling import Telling
 
 REFUSED = {"publish": {"plain": 2, "not_listed": 5}, "feedback": {"plain": 0, "not_listed": 1}}
 
