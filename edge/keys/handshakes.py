@@ -15,7 +15,7 @@ import zmq
 
 __all__ = ["FINAL", "Handshakes"]
 
-MAX_EVENTS = 1_000  # taken at a time; more wait
+MAX_EVENTS = 50  # taken at a time; more wait
 _EVENT = struct.Struct("=hi")
 _numbers = itertools.count()
 

@@ -7,8 +7,10 @@ import os
 import socket as socket_module
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zmq
@@ -107,6 +109,23 @@ def test_a_key_that_is_taken_out_is_refused_and_one_that_is_added_comes_in_witho
             until(lambda: gate.refused()["not_listed"] > before)
             nothing_comes(publisher, removed)
         heard(publisher, sub)
+
+
+def test_however_many_come_at_once_the_door_rests_after_each(
+    tmp_path: Path, endpoint: str, context: zmq.Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shares the interpreter with the frame loop: forty peers in a row must not hold that up."""
+    own, till = pairs(tmp_path, "cart-1", "till-3")
+    gate, did = door(tmp_path, own, till), []
+    answer = gate._answer_or_refuse
+    monkeypatch.setattr(gate, "_answer_or_refuse", lambda request: did.append("answer") or answer(request))
+    monkeypatch.setattr(door_module, "time", SimpleNamespace(sleep=lambda _: did.append("rest")))
+    with ExitStack() as peers, ZmqPublisher(endpoint, 1000, gate) as publisher:
+        for _ in range(40):
+            peers.enter_context(connected(context, zmq.SUB, endpoint, till, own.public))
+        assert publisher.wait_for_subscriptions(40, 20_000)
+    assert did.count("answer") == 40
+    assert ("answer", "answer") not in pairwise(did)
 
 
 def test_where_the_list_cannot_be_read_nobody_comes_in(tmp_path: Path, endpoint: str, context: zmq.Context) -> None:
