@@ -1,12 +1,15 @@
-"""Something that goes on in a thread while a block runs."""
+"""What goes on beside a test: something in a thread while a block runs, and what nothing announces when it is done."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["in_background"]
+import pytest
+
+__all__ = ["in_background", "until"]
 
 
 @contextmanager
@@ -20,3 +23,12 @@ def in_background(work: Callable[[threading.Event], None]) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
+    """Wait for what another thread or process does and nothing announces; fail where it does not come about."""
+    give_up_s = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > give_up_s:
+            pytest.fail("did not come about")
+        time.sleep(0.005)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import pytest
 import zmq
 
 from edge.outbox.courier import Courier
@@ -59,15 +57,6 @@ def put_many(courier: Courier, count: int, first: int = 0) -> list[bytes]:
     sent = [str(number).encode() for number in range(first, first + count)]
     assert all(courier.put(Route.ACCEPT, payload) for payload in sent)
     return sent
-
-
-def until(condition: object) -> None:
-    waited = threading.Event()
-    for _ in range(2_000):
-        if condition():  # type: ignore[operator]
-            return
-        waited.wait(0.01)
-    pytest.fail("did not come about")
 
 
 def drained(collector: zmq.Socket) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from background import until
 
 from edge.config import FeedbackConfig
 from edge.feedback.clerk import Clerk, Parts
@@ -195,15 +196,6 @@ def recorded(target: Target, pair: KeyPair | None) -> bytes:
                 with suppress(OSError):
                     end.shutdown(socket_module.SHUT_RDWR)
     return bytes(said)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    waited = threading.Event()
-    for _ in range(2_000):
-        if condition():
-            return
-        waited.wait(0.01)
-    pytest.fail("did not come about")
 
 
 def pump(source: socket_module.socket, sink: socket_module.socket, kept: bytearray) -> None:

@@ -7,15 +7,14 @@ import re
 import signal
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import samples
 import zmq
+from background import until
 from test_daemon import EACH, command, received, write_clip
 from test_feedback import tell, verdict
 
@@ -60,13 +59,6 @@ def ask(url: str) -> tuple[int, str]:
             return refusal.code, refusal.read().decode()
     except urllib.error.URLError:
         return 0, ""
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end_s, "did not come about"
-        time.sleep(0.05)
 
 
 def value(text: str, series: str) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -52,14 +51,6 @@ def read_all(camera: ProcessCamera) -> list[tuple[int, int]]:
         frame = read_frame(camera)
         seen.append((frame.number, int(frame.image[0, 0, 0])))
         camera.release(frame)
-
-
-def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
-    """Wait for something that another process does and that nothing announces."""
-    give_up = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen"
-        time.sleep(0.001)
 
 
 def has_ended(pid: int) -> bool:

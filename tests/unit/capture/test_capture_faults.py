@@ -12,12 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from background import until
 
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.process import ProcessCamera
 from edge.capture.ring import Busy
 from edge.capture.waiting import wait_any
-from tests.unit.capture.conftest import has_ended, read_frame, until, write_clip
+from tests.unit.capture.conftest import has_ended, read_frame, write_clip
 
 Start = Callable[..., ProcessCamera]
 ROOT = Path(__file__).resolve().parents[3]

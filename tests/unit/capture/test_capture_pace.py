@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from background import until
 from mjpeg_camera import INTERVAL_S, mjpeg_camera, noisy
 
 from edge.capture.camera import Camera
@@ -17,7 +18,7 @@ from edge.capture.pace import LEAST_RATE_NS, PRESSED, Pace
 from edge.capture.process import ProcessCamera
 from edge.capture.ring import Ring, Stamp
 from edge.capture.waiting import wait_any
-from tests.unit.capture.conftest import read_frame, until
+from tests.unit.capture.conftest import read_frame
 
 Start = Callable[..., ProcessCamera]
 MS = 1_000_000

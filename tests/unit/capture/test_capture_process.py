@@ -12,13 +12,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from background import until
 
 from edge.capture.failure import CaptureFailure, CaptureReason
 from edge.capture.process import ProcessCamera
 from edge.capture.spawn import COMMAND
 from edge.config import CameraConfig
 from edge.errors import CaptureError, InputError
-from tests.unit.capture.conftest import STEP, grey_picture, read_all, read_frame, until, write_clip
+from tests.unit.capture.conftest import STEP, grey_picture, read_all, read_frame, write_clip
 
 Start = Callable[..., ProcessCamera]
 

@@ -7,12 +7,13 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import zmq
+from background import until
 from feedback_parts import DEVICE, EPOCH, catalogue, decided
 
 from edge import durable
@@ -67,13 +68,6 @@ def socket_to(context: zmq.Context, endpoint: str, kind: int) -> zmq.Socket:
 def verdict(seq: int, sku: str = "sku-1") -> bytes:
     told = {"decision_id": f"{DEVICE}:{EPOCH}:{seq}", "true_sku": sku, "source": "barcode"}
     return json.dumps(told).encode()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + WAIT_MS / 1000
-    while not holds():
-        assert time.monotonic() < deadline_s, "it never came"
-        threading.Event().wait(0.02)
 
 
 def test_req_and_dealer_are_answered_and_what_was_answered_is_on_the_disk(

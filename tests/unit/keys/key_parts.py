@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import zmq
 
 from edge.keys.allowed import AllowList
@@ -47,15 +44,6 @@ def connected(
         Caller(own, peer).secure(socket)
     socket.connect(endpoint)
     return socket
-
-
-def until(condition: Callable[[], object]) -> None:
-    waited = threading.Event()
-    for _ in range(2_000):
-        if condition():
-            return
-        waited.wait(0.01)
-    pytest.fail("did not come about")
 
 
 def free_port() -> int:

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 import zmq
-from background import in_background
-from key_parts import allow, connected, door, free_port, pairs, until
+from background import in_background, until
+from key_parts import allow, connected, door, free_port, pairs
 
 from edge.keys import door as door_module
 from edge.keys.allowed import AllowList

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import zmq
-from key_parts import door, free_port, pairs, until
+from background import until
+from key_parts import door, free_port, pairs
 
 from edge.keys import door as door_module
 from edge.keys import line as line_module

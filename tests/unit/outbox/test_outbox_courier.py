@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import watch_messages
 import zmq
-from outbox_peer import WAIT_MS, collecting, drained, put_many, take, until
+from background import until
+from outbox_peer import WAIT_MS, collecting, drained, put_many, take
 
 from edge import durable, messages
 from edge.errors import PublishError

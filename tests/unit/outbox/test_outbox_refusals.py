@@ -6,7 +6,8 @@ import time
 
 import pytest
 import zmq
-from outbox_peer import answer, drained, put_many, until
+from background import until
+from outbox_peer import answer, drained, put_many
 
 from edge.outbox import courier as courier_module
 from edge.outbox.courier import Courier
