@@ -34,7 +34,7 @@ ZAP = "inproc://zeromq.zap.01"
 TICK_MS = 100
 HANDSHAKE_MS = 5_000  # a connection that has not shown its key by then is closed
 JOIN_S = 5.0
-REST_S = 0.005  # after each answer: a frame meets one at most
+REST_S = 0.005  # after each answer, or each look at failures
 
 # reason -> what it means to a person
 REFUSALS: dict[str, str] = {
