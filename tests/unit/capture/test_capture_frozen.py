@@ -42,7 +42,7 @@ def test_a_frozen_camera_fails_by_name_and_none_of_its_repeats_is_handed_out(sta
     assert "no new picture for" in str(failure)
     assert len(seen) > 1
     assert len(set(seen)) == len(seen)
-    assert camera.drops["repeated"] > 5
+    assert camera.drops["repeated"] > 0, "how many come in 300 ms is the machine's"
     assert (camera.failures, camera.fault) == ({"frozen": 1}, "frozen")
     with pytest.raises(CaptureFailure):
         camera.read(0)
