@@ -22,6 +22,7 @@ FAULTS = (
     "subscribers",
     "feedback",
     "delivery",
+    "backlog",
     "killed",
     "power",
     "full_disk",

@@ -27,10 +27,11 @@ from edge.bench.report import Figure, at_least, at_most
 from edge.config import OutboxConfig
 from edge.messages import DecisionMessage
 
-__all__ = ["collector", "cut_off", "kept", "measure"]
+__all__ = ["collector", "cut_off", "kept", "kept_rows", "measure"]
 
 SEED = 0
 DRAIN = 5.0  # times the live rate
+BEHIND = ("nice", "-n", "19")
 COLLECT = (sys.executable, "-c", "import sys; from edge.collect.cli import main; sys.exit(main())")
 
 
@@ -105,6 +106,13 @@ def kept(folder: Path) -> list[tuple[str, int]]:
     return []
 
 
+def kept_rows(folder: Path) -> int:
+    """Return how many decisions the collector has committed."""
+    with closing(sqlite3.connect(folder / "decisions.sqlite")) as database, suppress(sqlite3.OperationalError):
+        return int(database.execute("SELECT count(*) FROM decisions").fetchone()[0])
+    return 0  # no table yet
+
+
 def _waiting(folder: Path) -> int:
     """Return what a daemon that has ended left in its outbox."""
     with closing(sqlite3.connect(folder / "outbox.sqlite")) as database:
@@ -122,10 +130,11 @@ def _deliver_the_rest(folder: Path, outbox: OutboxConfig, sizes: Sizes) -> None:
 
 
 @contextmanager
-def collector(folder: Path, endpoint: str) -> Iterator[subprocess.Popen[str]]:
-    """Yield `edge-collect`, listening."""
+def collector(folder: Path, endpoint: str, behind: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """Yield `edge-collect`, listening; `behind` everything else that runs here."""
     arguments = ["--out", str(folder / "decisions.sqlite"), "--listen", endpoint]
-    with subprocess.Popen([*COLLECT, *arguments], stdout=subprocess.PIPE, text=True) as process:
+    command = [*(BEHIND if behind else ()), *COLLECT, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         try:

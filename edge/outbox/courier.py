@@ -2,8 +2,11 @@
 
 Every TICK_MS, or when something arrives: what is queued goes into one commit, acknowledged rows are deleted, and rows
 are sent while fewer than WINDOW of them are on their way. Where the oldest of these is not acknowledged for RESEND_MS,
-everything not acknowledged is sent again, whatever else was: it was lost with a line. The frame loop never waits: `put`
-is a bounded queue, and what finds it full is counted.
+everything not acknowledged is sent again, whatever else was: it was lost with a line.
+
+The frame loop never waits: `put` is a bounded queue, and what finds it full is counted. It shares the interpreter with
+this thread, which therefore sends ROWS at a time and rests REST_S after each, or a backlog would hold frames up for as
+long as it lasts. Where much comes, AHEAD rows go for each of it, so that a backlog shrinks at any rate.
 
 What the collector refuses is told on log and heartbeat in its own words, waits, and holds up nothing behind it. All
 that waits is sent again RESEND_MS after the first refusal, later by as much for each WINDOW of refused rows: trying
@@ -42,7 +45,9 @@ __all__ = ["QUEUE", "Courier"]
 TICK_MS = 50
 RESEND_MS = 5_000
 WINDOW = 512
-ROWS = 64  # read from the disk at a time: each is in memory until it is sent
+ROWS = 16  # sent at a time, each in memory until it is
+REST_S = 0.01
+AHEAD = 5
 QUEUE = 10_000  # messages that wait for the disk
 BATCH = 1_000  # messages in one commit
 LAST_MS = 500
@@ -78,6 +83,7 @@ class Courier:
         self._furthest = 0  # ... in any round
         self._on_their_way: set[int] = set()
         self._first = (0, 0)  # the oldest row on its way, 0 for none, and since when it is that
+        self._committed = 0  # since rows were last sent
         self._delivered = 0
         self._refused: tuple[int, str] | None = None  # when the collector last refused something, and why
         self._refused_since: int | None = None  # when it refused the first row of this round, None where it did not
@@ -152,6 +158,7 @@ class Courier:
                 self._step(line.socket)
                 line.call(self._caller)
                 line.tend()
+                time.sleep(REST_S)
             self._finish(line.socket)
 
     def _finish(self, socket: zmq.Socket[bytes]) -> None:
@@ -206,6 +213,7 @@ class Courier:
             if not self._pending:
                 return
             kept = self._store.keep(self._pending)
+            self._committed += len(kept)
             self._pending = []
             for entry in kept:
                 if entry.kept is not None:
@@ -258,8 +266,10 @@ class Courier:
 
     def _deliver(self, socket: zmq.Socket[bytes]) -> None:
         self._begin_again(self._clock_ns())
-        while (room := min(ROWS, WINDOW - len(self._on_their_way))) > 0:
+        share, self._committed = max(ROWS, AHEAD * self._committed), 0
+        while (room := min(ROWS, share, WINDOW - len(self._on_their_way))) > 0:
             rows = self._store.waiting(self._sent, room)
+            share -= len(rows)
             for row, payload in rows:
                 try:
                     socket.send_multipart([row_frame(row), payload], flags=zmq.NOBLOCK)

@@ -10,7 +10,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from benchmarks.reliability import cameras, clock, delivery, full_disk, killed, memory, power, soak, subscribers
+from benchmarks.reliability import (
+    backlog,
+    cameras,
+    clock,
+    delivery,
+    full_disk,
+    killed,
+    memory,
+    power,
+    soak,
+    subscribers,
+)
 from benchmarks.reliability.paired import Turn, ratio
 from benchmarks.reliability.result import Result, markdown
 from benchmarks.reliability.sizes import SHORT
@@ -51,6 +62,11 @@ def test_a_crowd_in_which_one_never_reads_takes_nothing_from_the_others() -> Non
 
 def test_a_network_that_is_cut_loses_nothing() -> None:
     assert set(counted([delivery.cut_off(ONCE)]).values()) == {0}
+
+
+def test_a_backlog_is_delivered_beside_the_frames() -> None:
+    (left,) = counted(backlog.measure(ONCE)).values()
+    assert left >= 1
 
 
 def test_a_killed_daemon_leaves_its_files_whole_and_nothing_behind() -> None:

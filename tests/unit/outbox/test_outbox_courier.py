@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import closing
+from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import watch_messages
@@ -22,8 +24,8 @@ from edge.keys.pair import key_text, make_pair, write_new
 from edge.outbox import courier as courier_module
 from edge.outbox.courier import Courier
 from edge.outbox.state import EVENT
-from edge.outbox.store import Limits, Store
-from edge.outbox.wire import acknowledgement, row_of
+from edge.outbox.store import Entry, Limits, Store
+from edge.outbox.wire import acknowledgement, row_frame, row_of
 from edge.types import Route
 
 
@@ -93,16 +95,28 @@ def test_no_more_than_a_window_is_on_its_way(store: Store, collector: zmq.Socket
         assert courier.state().waiting == len(sent), "it is all on the disk"
 
 
-def test_a_backlog_is_read_a_few_rows_at_a_time(
-    store: Store, collector: zmq.Socket, endpoint: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("coming", "going"), [(0, courier_module.ROWS), (20, 5 * 20)])
+def test_a_backlog_goes_a_few_rows_at_a_time_five_for_each_that_comes_and_rests_between(
+    coming: int, going: int, store: Store, collector: zmq.Socket, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
-    waiting = store.waiting
-    monkeypatch.setattr(store, "waiting", lambda after, count: asked.append(count) or waiting(after, count))
-    with Courier(store, endpoint, time.monotonic_ns) as courier:
-        sent = put_many(courier, courier_module.WINDOW)
-        assert take(collector, len(sent)) == sent
-    assert max(asked) == courier_module.ROWS
+    """It shares the interpreter with the frame loop: what waited for a day must not hold that up, and must shrink."""
+    backlog = 20 * courier_module.ROWS
+    store.keep([Entry(Route.ACCEPT, str(number).encode()) for number in range(backlog)])
+    courier, did = Courier(store, endpoint, time.monotonic_ns), []
+
+    def rest(_: float) -> None:
+        did.append("rest")
+        if store.rows >= backlog // 2:
+            put_many(courier, coming, first=backlog)
+
+    monkeypatch.setattr(courier_module, "time", SimpleNamespace(sleep=rest))
+    monkeypatch.setattr(courier_module, "row_frame", lambda row: did.append("row") or row_frame(row))
+    with courier:
+        take(collector, backlog)
+        until(lambda: not drained(collector) and courier.state().waiting == 0)
+    runs = [len(list(some)) for what, some in groupby(did) if what == "row"]
+    assert sum(runs) >= backlog
+    assert max(runs) == going
 
 
 def test_nonsense_in_answer_is_survived(store: Store, collector: zmq.Socket, endpoint: str) -> None:

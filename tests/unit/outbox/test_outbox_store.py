@@ -53,6 +53,21 @@ def test_what_arrived_is_gone_and_its_number_is_never_used_again(tmp_path: Path)
         assert store.waiting(0, 10)[0][0] > max(rows)
 
 
+@pytest.mark.parametrize("arrived", [1, 63, 64])
+def test_as_many_as_arrive_at_once_go_with_one_statement(arrived: int, tmp_path: Path) -> None:
+    """A statement a row has the frame loop wait for the interpreter as often."""
+    said: list[str] = []
+    with Store(tmp_path / "outbox.sqlite", ROOMY) as store:
+        store.keep(entries(*[Route.ACCEPT] * 100))
+        rows = [row for row, _ in store.waiting(0, 100)]
+        store._opened().set_trace_callback(said.append)
+        assert store.settle([*rows[:arrived], rows[0]][:64]) == arrived, "who is named twice counts once"
+        store._opened().set_trace_callback(None)
+        assert [row for row, _ in store.waiting(0, 100)] == rows[arrived:]
+        assert (store.rows, store.bytes) == (100 - arrived, sum(map(len, payloads(store))))
+    assert len([statement for statement in said if statement.startswith("DELETE")]) == 1
+
+
 def test_accepted_make_room_first_then_those_to_verify_and_nothing_else_does(tmp_path: Path) -> None:
     order = [Route.REVIEW, Route.ACCEPT, Route.VERIFY, Route.UNKNOWN, Route.ACCEPT]
     with Store(tmp_path / "outbox.sqlite", Limits(max_rows=5, max_bytes=1 << 20)) as store:
