@@ -1,6 +1,8 @@
 """The clerk: one thread that commits what the frame loop hands over, takes verdicts and answers after the commit.
 
-The frame loop never waits: `put` is a bounded queue, and what finds it full is counted. Decisions are committed once
+The frame loop never waits: `put` is a bounded queue, and what finds it full is counted. It shares the interpreter with
+this thread, which therefore rests REST_S after each BATCH where more verdicts wait already, or a flood of them, of
+yesterday's reviews say, would hold frames up. Decisions are committed once
 every COMMIT_MS, or with the next verdict; a power cut takes at most those, and a verdict about one of them is answered
 `unknown_decision`. A disk that refuses stops nothing: verdicts are answered `not_kept` meanwhile.
 
@@ -14,6 +16,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -37,7 +40,8 @@ __all__ = ["QUEUE", "Bounds", "Clerk", "Parts"]
 TICK_MS = 200
 COMMIT_MS = 1_000
 QUEUE = 10_000  # decisions that wait for the disk
-BATCH = 200  # verdicts in one commit
+BATCH = 20  # verdicts in one commit
+REST_S = 0.01
 WAITING = 200  # messages that libzmq keeps for us; 16 KiB each at most
 
 log = logging.getLogger("edge.feedback")
@@ -179,6 +183,8 @@ class Clerk:
             while not self._stop.is_set():
                 self._socket.poll(TICK_MS, zmq.POLLIN)
                 self._step()
+                if self._socket.poll(0, zmq.POLLIN):
+                    time.sleep(REST_S)
             self._step(last=True)
             if self._pending:
                 log.error("%d decisions are forgotten: the disk refused them to the end", len(self._pending))

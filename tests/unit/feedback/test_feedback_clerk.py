@@ -9,7 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zmq
@@ -19,6 +21,7 @@ from feedback_parts import DEVICE, EPOCH, catalogue, decided
 from edge import durable
 from edge.config import FeedbackConfig
 from edge.errors import InputError, PublishError
+from edge.feedback import clerk as clerk_module
 from edge.feedback.clerk import QUEUE, Clerk, Parts
 from edge.feedback.judge import Judge
 from edge.feedback.ledger import Ledger
@@ -86,6 +89,24 @@ def test_req_and_dealer_are_answered_and_what_was_answered_is_on_the_disk(
     with working(path, endpoint) as clerk, socket_to(context, endpoint, zmq.REQ) as socket:
         socket.send(verdict(1))
         assert json.loads(socket.recv())["result"] == "again"
+
+
+def test_a_flood_is_answered_a_few_at_a_time_with_rests_between(
+    path: Path, endpoint: str, context: zmq.Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shares the interpreter with the frame loop: yesterday's reviews at once must not hold that up."""
+    did: list[str] = []
+    monkeypatch.setattr(clerk_module, "decode", lambda payload: did.append("verdict") or decode(payload))
+    monkeypatch.setattr(clerk_module, "time", SimpleNamespace(sleep=lambda _: did.append("rest")))
+    flood = 10 * clerk_module.BATCH
+    with working(path, endpoint), socket_to(context, endpoint, zmq.DEALER) as socket:
+        for number in range(flood):
+            socket.send(b"?" if number % 2 else verdict(number))
+        for _ in range(flood):
+            socket.recv()
+    runs = [len(list(some)) for what, some in groupby(did) if what == "verdict"]
+    assert sum(runs) == flood
+    assert len(runs) >= 5, "not all at once"
 
 
 def mutated(generator: random.Random) -> bytes:
