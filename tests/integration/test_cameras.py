@@ -141,7 +141,8 @@ def test_a_busy_camera_with_many_regions_takes_no_frame_from_the_others(
         frames = {(message.camera_id, message.frame) for message, _ in zip(decisions, range(3000), strict=False)}
     shares = Counter(camera for camera, _ in frames)
     assert set(shares) == {first, other}
-    assert min(shares.values()) > 0.3 * shares.total(), shares
+    assert shares["calm"] > 0.3 * shares.total(), shares
+    assert shares["busy"] > 0.05 * shares.total(), "nor is it shut out; a busy machine may let its process come seldom"
 
 
 def test_no_word_of_a_camera_s_credentials_gets_out(

@@ -28,6 +28,7 @@ from edge.ports import Engine, Locator
 from edge.types import Crops, Embeddings, Frame, Region
 
 SPIN_NS = 5_000_000
+NUMKONG_PADDING = 136  # bytes a row at most: to 64, 64 more beside a power of two, sums (AVX-512 VNNI; AVX2: none)
 PUBLISH = PublishConfig(decisions="ipc://unused")
 
 
@@ -138,12 +139,19 @@ def test_the_ratio_is_of_one_round() -> None:
     assert Round(daemon_per_s=45.0, bare_per_s=50.0, first_decision_s=1.0, frames=9, decisions=9).ratio == 0.9
 
 
+def assert_searched(found_mib: float, dots: str, rows: int, dimension: int, rest_mib: float = 0.005) -> None:
+    """NumPy holds float32; NumKong int8 rows, which it pads by as much as the processor's kernels like."""
+    least = rows * dimension * (4 if dots == "numpy" else 1) / 2**20
+    padding = 0 if dots == "numpy" else rows * NUMKONG_PADDING / 2**20
+    assert least <= found_mib <= least + padding + rest_mib
+
+
 def test_search_times_every_query_and_accounts_for_the_table() -> None:
     found = search(skus=50, prototypes=3, dimension=1024, queries=12)
     assert found.queries_ms.shape == (12,)
     assert (found.queries_ms > 0).all()
     assert found.stored_mib == 150 * 1024 / 2**20
-    assert found.searched_mib == pytest.approx({"numpy": 4, "numkong": 1}[found.dots] * found.stored_mib, rel=0.03)
+    assert_searched(found.searched_mib, found.dots, rows=150, dimension=1024)
 
 
 def test_decide_sends_crops_every_way_and_accounts_for_all_that_is_held() -> None:
@@ -153,8 +161,9 @@ def test_decide_sends_crops_every_way_and_accounts_for_all_that_is_held() -> Non
     assert {"accept", "verify", "unknown"} <= set(found.routes)
     table_mib = 200 * 4 * 64 / 2**20
     assert found.held_mib["table as stored"] == pytest.approx(table_mib, rel=0.1)
-    searched = {"numpy": 4, "numkong": 1}[found.dots] * table_mib
-    assert found.held_mib["table as searched, and the rest"] == pytest.approx(searched, abs=0.03)
+    assert_searched(
+        found.held_mib["table as searched, and the rest"], found.dots, rows=800, dimension=64, rest_mib=0.03
+    )
     assert found.held_mib["golden crops"] == pytest.approx(8 * 224 * 224 * 3 / 2**20, rel=0.01)
 
 
