@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.reliability.cart import Heard, clip_camera, listening, running, until, write_cart
+from benchmarks.reliability.cart import clip_camera, listening, running, until, write_cart
 from benchmarks.reliability.delivery import DRAIN, collector, kept_rows
 from benchmarks.reliability.paired import Turn, ratio
 from benchmarks.reliability.result import Result
@@ -56,12 +56,12 @@ def measure(sizes: Sizes) -> list[Result]:
         with listening(folder) as heard, running(config):
             until(lambda: bool(heard.decisions()), "the first decision")
             for _ in range(sizes.windows):
-                none.append(_latencies(heard, sizes.window_s))
+                none.append(heard.latencies_ms(sizes.window_s))
                 with _delivering(folder, far[1], far[0]):
-                    other.append(_latencies(heard, sizes.window_s))
+                    other.append(heard.latencies_ms(sizes.window_s))
                 with _delivering(folder, outbox.collector):
                     before, begin = kept_rows(folder), time.monotonic()
-                    own.append(_latencies(heard, sizes.window_s))
+                    own.append(heard.latencies_ms(sizes.window_s))
                     arrived, seconds = arrived + kept_rows(folder) - before, seconds + time.monotonic() - begin
             health = heard.health()
     left = health.outbox.waiting if health and health.outbox else 0
@@ -109,12 +109,6 @@ def _delivering(folder: Path, endpoint: str, outbox: Path | None = None) -> Iter
             stack.callback(process.terminate)
         until(lambda: kept_rows(folder) > before, "the first delivery")
         yield
-
-
-def _latencies(heard: Heard, window_s: float) -> list[float]:
-    begin = len(heard.messages)
-    time.sleep(window_s)
-    return [m.latency_ms for _, m in heard.messages[begin:] if isinstance(m, DecisionMessage)]
 
 
 def main() -> None:

@@ -100,6 +100,12 @@ class Heard:
         """Return the decisions so far, and when each came."""
         return [(at_ns, message) for at_ns, message in list(self.messages) if isinstance(message, DecisionMessage)]
 
+    def latencies_ms(self, window_s: float) -> list[float]:
+        """Wait for `window_s` and return what the daemon says of the decisions that came meanwhile."""
+        begin = len(self.messages)
+        time.sleep(window_s)
+        return [message.latency_ms for _, message in self.messages[begin:] if isinstance(message, DecisionMessage)]
+
     def health(self) -> HealthMessage | None:
         """Return the last heartbeat."""
         return next((m for _, m in reversed(list(self.messages)) if isinstance(m, HealthMessage)), None)

@@ -29,7 +29,6 @@ from benchmarks.reliability.result import Result
 from benchmarks.reliability.sizes import Sizes
 from edge.bench.report import Figure, at_most
 from edge.config import PublishConfig
-from edge.messages import DecisionMessage
 
 __all__ = ["measure"]
 
@@ -61,10 +60,10 @@ def _row(sizes: Sizes, keyed: bool) -> Result:
             turns: list[Turn] = []
             resident: list[float] = []
             for _ in range(sizes.windows):
-                without = _latencies(heard, sizes.window_s)
+                without = heard.latencies_ms(sizes.window_s)
                 resident.append(psutil.Process(daemon.process.pid).memory_info().rss / 2**20)
                 with _crowd(arguments):
-                    turns.append(Turn(without, _latencies(heard, sizes.window_s)))
+                    turns.append(Turn(without, heard.latencies_ms(sizes.window_s)))
                 time.sleep(SETTLE_S)
             aborted = daemon.process.poll() is not None
             health = heard.health()
@@ -82,13 +81,6 @@ def _row(sizes: Sizes, keyed: bool) -> Result:
     strangers = ", one with a wrong key, one unlisted, all encrypted" if keyed else ""
     name = f"{sizes.subscribers} subscribers, one never reads, one in {CHURNING} comes and goes{strangers}"
     return Result(name, figures)
-
-
-def _latencies(heard: Heard, window_s: float) -> list[float]:
-    """Return what the daemon said of the frames of one window."""
-    begin = len(heard.messages)
-    time.sleep(window_s)
-    return [m.latency_ms for _, m in heard.messages[begin:] if isinstance(m, DecisionMessage)]
 
 
 def _missed(heard: Heard) -> float:

@@ -142,7 +142,9 @@ def test_a_busy_camera_with_many_regions_takes_no_frame_from_the_others(
     shares = Counter(camera for camera, _ in frames)
     assert set(shares) == {first, other}
     assert shares["calm"] > 0.3 * shares.total(), shares
-    assert shares["busy"] > 0.05 * shares.total(), "nor is it shut out; a busy machine may let its process come seldom"
+    assert shares["busy"] > 0.05 * shares.total(), (
+        "nor is it shut out; where its process gets no processor for 1.5 s it is opened again"
+    )
 
 
 def test_no_word_of_a_camera_s_credentials_gets_out(
