@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edge.bundle import Bundle
 from edge.config import CameraConfig, DaemonConfig
+from edge.control_group import group_of
 from edge.device import CAMERA_MIB
 from edge.errors import GateError
 
@@ -32,6 +33,7 @@ __all__ = [
     "refuse_no_room_beside",
     "refuse_no_room_for",
     "refuse_too_large",
+    "spare_mib",
     "rings_mib",
     "search_mib",
 ]
@@ -45,6 +47,7 @@ RING_SLOTS = 4  # of a camera where nothing is configured
 FRAME_BYTES = 1920 * 1080 * 3
 TABLES = 2  # as stored, and as searched
 PRODUCT_BYTES = 360  # names and cut points of one product, as Python holds them
+MOST_OF_LIMIT = 0.97  # of a control group: what is over is for what comes and goes
 SUMS = 4  # int32 arrays of a dot product each, while a batch is looked up
 
 
@@ -101,6 +104,15 @@ def available_mib() -> float:
         return float("inf")
     found = (int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:"))
     return next(found, float("inf"))
+
+
+def spare_mib(root: Path = Path("/")) -> float:
+    """Return what could be taken beside what is taken: of the system, and of what this process's control group may."""
+    group = group_of(root)
+    taken_mib = None if group is None else group.used_mib()
+    if group is None or taken_mib is None:
+        return available_mib()
+    return max(0.0, min(available_mib(), MOST_OF_LIMIT * group.limit_mib - taken_mib))
 
 
 def refuse_too_large(

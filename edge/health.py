@@ -25,7 +25,7 @@ __all__ = ["LATENCY_BUCKETS_MS", "STALLED_NS", "Health", "percentile"]
 WINDOW = 1000  # decisions that the latency percentiles look back on
 RATE_WINDOW_NS = 10_000_000_000  # the rate is that of the last ten seconds
 STALLED_NS = 10_000_000_000  # without a turn of the loop; it turns every 100 ms, an engine may take its time
-LATENCY_BUCKETS_MS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+LATENCY_BUCKETS_MS = (5.0, 10.0, 20.0, 50.0, 100.0, 500.0, 1000.0)
 
 
 @dataclass(slots=True)

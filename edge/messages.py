@@ -130,7 +130,7 @@ class CameraHealth(_Message, frozen=True):
     `dropped` is the sum of `drops`, which says why: newer_frame, no_slot, repeated, damaged, too_old,
     thinned, unasked, unread.
     `failures` counts by reason (stalled, frozen, process_died, timeout, not_found, permission, codec, auth, ended,
-    unfit); `fault` is the last of these until frames come again.
+    unfit, memory); `fault` is the last of these until frames come again.
     """
 
     id: str

@@ -23,7 +23,7 @@ from benchmarks.reliability.result import Result
 from benchmarks.reliability.sizes import Sizes
 from edge.bench.report import Figure, at_least, at_most
 from edge.config import CameraConfig, DegradeConfig
-from edge.degrade.group import Group
+from edge.control_group import Group
 from edge.errors import RuntimeFault
 from edge.machine import used_bytes
 from edge.messages import HealthMessage

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["open_camera"]
 
 
-def open_camera(config: CameraConfig) -> Camera:
-    """Return the camera that `config` names; it starts when entered.
+def open_camera(config: CameraConfig, asks: bool = False) -> Camera:
+    """Return the camera that `config` names; it starts when entered. `asks`: it takes memory for its frames where it is
+    granted (`Camera.asked_bytes`).
 
     Raises InputError for a source string that no backend understands. Every source that a configuration can name is
     read in a child process; `edge.capture.memory.MemorySource` is for frames that already exist.
     """
     from edge.capture.process import ProcessCamera  # noqa: PLC0415  # imported on use: the child passes through here
 
-    return ProcessCamera(config)
+    return ProcessCamera(config, asks=asks)

@@ -31,6 +31,9 @@ class Camera(FrameSource):
     `warnings` counts what was wrong and survived (an unreadable picture, a truncated file), `recent_warnings` are the
     last few texts. `last_taken_ns` is when the last frame was read, CLOCK_MONOTONIC. Of a source that does not
     wait only one frame in `every` is handed out.
+
+    `asked_bytes` is what the source wants for its frames and does not have; since `asked_ns`. It waits for `grant`, and
+    fails where that does not come. `granted`: it is taking them.
     """
 
     state: str = CameraState.OPENING
@@ -38,6 +41,9 @@ class Camera(FrameSource):
     recent_warnings: tuple[str, ...] = ()
     last_taken_ns: int = 0
     every: int = 1
+    asked_bytes: int = 0
+    asked_ns: int = 0
+    granted: bool = False
 
     @abstractmethod
     def ready(self) -> bool:
@@ -52,6 +58,9 @@ class Camera(FrameSource):
 
         Harmless when repeated.
         """
+
+    def grant(self) -> None:
+        """Let the source take what it asks for; harmless where it asks for nothing."""
 
     def refuse(self, why: str) -> None:
         """Fail with the next `read`: the reader cannot use what the source gives. `reopen` tries again."""

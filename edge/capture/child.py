@@ -7,8 +7,9 @@ open comes over the channel, never on the command line, where every user of the 
 What the reader does not want is grabbed, so that the source goes on, and not decoded (`edge.capture.pace`). When the
 ring is full, `when_full` says who gives way (`edge.capture.drops`). A picture that a live camera gives again
 goes no further, and a camera that gives nothing else has failed (`edge.capture.frozen`). When a picture does
-not fit into the ring, a larger ring is announced: the parent reads the old one to its end first. Imports numpy and cv2
-and nothing else that is large.
+not fit into the ring, a larger ring is announced: the parent reads the old one to its end first. A parent that wants to
+be asked grants the memory of each ring before it is made: a file waits for that, anything else is read on, counted and
+not kept. Imports numpy and cv2 and nothing else that is large.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ __all__ = ["main"]
 _PR_SET_PDEATHSIG = 1
 _LOCK_WAIT_MS = 1_000  # a parent that is stopped for longer inside the lock is a reason to end
 _MAX_TEXT = 500  # characters of a text for the parent
+_DECODING = 2  # pictures of memory that are held beside the ring while one is decoded: measured
 _MAX_SKIPS_TOLD = 8  # per pass of a file; the rest is told by the sum at its end, which a live source has not
 
 
@@ -80,6 +82,9 @@ class _Feed:
         self._policy = DropPolicy(order.fields["when_full"])
         self._pictures = Pictures(order.fields["pictures"], int(order.fields["frozen_after_ms"]))
         self._can_freeze = self._address.is_live and self._address.kind is not SourceKind.SYNTHETIC
+        self._asks = bool(order.fields["asks"])
+        self._asked_bytes = 0  # until it is taken
+        self._granted = False
         self._ring: Ring | None = None
         self._shape = (0, 0)
         self._skips_told = 0
@@ -109,7 +114,7 @@ class _Feed:
         frames, self._skips_told, index = 0, 0, 0
         due_ns = time.monotonic_ns()
         while True:
-            _end_with_parent(self._channel)
+            self._hear()
             self._complaints.take()  # what was said beside the pictures must not pile up
             if self._realtime:
                 self._pause_until(due_ns)
@@ -144,6 +149,8 @@ class _Feed:
             image = source.retrieve(None)
             if image is None:
                 return False
+            if not self._has_room(image):
+                return True
             self._announce(image)
         assert self._ring is not None
         if image is None and self._policy is not DropPolicy.WAIT:
@@ -178,6 +185,9 @@ class _Feed:
     def _publish(self, slot: int, view: Image, image: Image, stamp: Stamp) -> None:
         assert self._ring is not None
         if image is not view:  # the first frame, a picture of a folder, or a change of size: copied once
+            if not self._has_room(image):
+                self._ring.skip(DropReason.NO_SLOT, _LOCK_WAIT_MS)
+                return
             if image.nbytes > self._ring.slot_bytes:
                 self._announce(image)
                 slot = 0  # all slots of a new ring are free
@@ -192,7 +202,27 @@ class _Feed:
             if slot is not None or self._policy is not DropPolicy.WAIT:
                 return slot
             self._channel.wait()
-            _end_with_parent(self._channel)
+            self._hear()
+
+    def _has_room(self, image: Image) -> bool:
+        """Whether there is a ring for `image`, or memory for one; asks for that, and takes a question back that has
+        become needless. A source that waits is given it here, or ends with the parent.
+        """
+        fits = self._ring is not None and image.nbytes <= self._ring.slot_bytes
+        wanted_bytes = 0 if fits or not self._asks else (self._slots + _DECODING) * image.nbytes
+        if wanted_bytes != self._asked_bytes:
+            self._asked_bytes, self._granted = wanted_bytes, False
+            self._channel.send("ask", bytes=wanted_bytes)
+        while wanted_bytes and not self._granted and self._policy is DropPolicy.WAIT:
+            self._channel.wait()
+            self._hear()
+        return self._granted or not wanted_bytes
+
+    def _hear(self) -> None:
+        """Heed what the parent grants and read nudges away; raises Gone when the parent closed the channel or died."""
+        while (message := self._channel.receive()) is not None:
+            if message.kind == "grant":  # perhaps of what was asked for before
+                self._granted = message.fields["bytes"] == self._asked_bytes
 
     def _announce(self, image: Image) -> None:
         """Make a ring whose slots hold `image` and hand it to the parent; the one before gets no more frames."""
@@ -200,6 +230,7 @@ class _Feed:
         ring = Ring.create(self._slots, image.nbytes, number)
         ring.remember(self._pictures.recent)
         self._channel.send("ring", descriptor=ring.descriptor)
+        self._asked_bytes, self._granted = 0, False
         if self._ring is not None:
             self._ring.close()
         self._ring = ring
@@ -237,12 +268,6 @@ def _order(channel: Channel) -> Message:
         if message is not None and message.kind == "open":
             return message
         channel.wait()
-
-
-def _end_with_parent(channel: Channel) -> None:
-    """Read nudges away; raises Gone when the parent closed the channel or died."""
-    while channel.receive() is not None:
-        pass
 
 
 def _die_with(parent: int) -> None:

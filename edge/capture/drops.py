@@ -19,7 +19,7 @@ class DropReason(str, Enum):
     """Why a frame of a camera was not decided on. Counters and alerts hang on these words: they never change."""
 
     NEWER_FRAME = "newer_frame"  # it gave way to a newer one
-    NO_SLOT = "no_slot"  # it found every slot taken
+    NO_SLOT = "no_slot"  # it found every slot taken, or all too small and no room for larger ones
     REPEATED = "repeated"  # the same picture as one before it: a live camera's noise never repeats
     DAMAGED = "damaged"  # a live camera's, or built on one that was: a decoder would have made something up
     TOO_OLD = "too_old"  # older than max_age_ms when its turn came

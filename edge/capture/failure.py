@@ -28,6 +28,7 @@ class CaptureReason(str, Enum):
     STALLED = "stalled"  # it was running, and no frame came within read_timeout_ms
     FROZEN = "frozen"  # a live camera gave the same pictures again for frozen_after_ms
     UNFIT = "unfit"  # its frames are not of the size that `locate` was drawn for
+    MEMORY = "memory"  # there was no room for its frames, and nothing could be closed to make some
 
 
 ADVICE = {
@@ -41,6 +42,7 @@ ADVICE = {
     CaptureReason.STALLED: "check cable, network and power, or raise read_timeout_ms; it is reopened",
     CaptureReason.FROZEN: "check the camera, or raise frozen_after_ms where the scene is drawn; it is reopened",
     CaptureReason.UNFIT: "mend `locate`, or set the resolution of the camera back; it is reopened",
+    CaptureReason.MEMORY: "lower its resolution or ring_slots, or give the daemon more memory; it is reopened",
 }
 
 _CREDENTIALS = re.compile(r"://\S*@")

@@ -10,6 +10,9 @@ read-only view of the ring, valid until `release(frame)`, and the writer has one
 live source again and a file from its beginning; frames that nobody read until then count as dropped. Backoff is left to
 the caller (`edge.capture.backoff`). Cameras are started from the thread that lives longest: the kernel ends a capture
 process together with the thread that started it.
+
+A camera that `asks` takes memory for its frames, the first time and for larger ones, when it is granted, and fails
+after ROOM_MS without; a live source is read on meanwhile.
 """
 
 from __future__ import annotations
@@ -32,8 +35,9 @@ from edge.config import CameraConfig
 from edge.errors import CaptureError
 from edge.types import Frame
 
-__all__ = ["ProcessCamera"]
+__all__ = ["ROOM_MS", "ProcessCamera"]
 
+ROOM_MS = 60_000  # a wait for memory: the ladder takes half of that to close the last camera but one of four
 _LOCK_WAIT_MS = 1  # the lock is held for microseconds; who cannot get it looks again instead of waiting
 _MAX_MESSAGES = 256  # heard per look, so that a child that talks without end cannot hold the reader
 _KEPT_WARNINGS = 8
@@ -48,9 +52,10 @@ _TOLD = (
 class ProcessCamera(Camera):
     """One camera, file or folder, read by a child process. Entering it starts the process and does not wait."""
 
-    def __init__(self, config: CameraConfig, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, config: CameraConfig, command: Sequence[str] = COMMAND, asks: bool = False) -> None:
         """Check the source string (raises InputError); `command` starts another capture process, for tests."""
         self.camera_id = config.id
+        self._asks = asks
         self._set_up(config)
         self._command = tuple(command)
         self._process: CaptureProcess | None = None
@@ -91,6 +96,13 @@ class ProcessCamera(Camera):
         self._stop()
         self.reopened += 1
         self._open()
+
+    def grant(self) -> None:
+        """Let the process make the ring that it asks for."""
+        if self.asked_bytes and self._process is not None and not self._gone:
+            self.granted = True
+            with suppress(Gone):  # the next look finds its end
+                self._process.channel.send("grant", bytes=self.asked_bytes)
 
     def refuse(self, why: str) -> None:
         """Kill the process; frames that are in the ring come before the failure."""
@@ -140,9 +152,12 @@ class ProcessCamera(Camera):
         """Return when the process is overdue, None when none runs or an outcome is known already."""
         if self._process is None or self._gone or self._outcome is not None:
             return None
+        room_ns = self.asked_ns + ROOM_MS * 1_000_000
         opening = self.state is CameraState.OPENING
-        limit_ms = self._config.open_timeout_ms if opening else self._read_limit_ms
-        return self._progress_ns + limit_ms * 1_000_000
+        due_ns = self._progress_ns + (self._config.open_timeout_ms if opening else self._read_limit_ms) * 1_000_000
+        if not self.asked_bytes:
+            return due_ns
+        return room_ns if opening or self._policy is DropPolicy.WAIT else min(due_ns, room_ns)
 
     def ready(self) -> bool:
         """Whether a frame, the end or a failure is there that was not told yet."""
@@ -163,6 +178,7 @@ class ProcessCamera(Camera):
         self._entered = True
         self.state = CameraState.OPENING
         self._outcome = None
+        self._ask(0)
         self._progress_ns = time.monotonic_ns()
         self._seen_number, self._pace = self._next_number, Pace()
         config = self._config
@@ -185,6 +201,7 @@ class ProcessCamera(Camera):
                 when_full=self._policy.value,
                 frozen_after_ms=config.frozen_after_ms,
                 pictures=self._pictures,
+                asks=self._asks,
             )
         return None
 
@@ -231,6 +248,7 @@ class ProcessCamera(Camera):
                 self.failures = {**self.failures, reason: self.failures.get(reason, 0) + 1}
                 self.fault = reason
             self.state = CameraState.ENDED if self._outcome.reason is None else CameraState.FAILED
+            self._ask(0)
             if self._process is not None:
                 self._process.channel.close()
             raise self._outcome.told(self.camera_id)
@@ -306,7 +324,10 @@ class ProcessCamera(Camera):
                 self._condemn(CaptureReason.PROCESS_DIED, f"the capture process spoke nonsense ({error!r})")
 
     def _heed(self, message: Message) -> None:
-        if message.kind == "ring":
+        if message.kind == "ask":
+            self._ask(int(message.fields["bytes"]))
+        elif message.kind == "ring":
+            self._ask(0)
             self._rings.append(Ring.attach(message.descriptor))
         elif message.kind == "warning":
             self.warnings += 1
@@ -320,9 +341,16 @@ class ProcessCamera(Camera):
         if message.kind != "nudge" and not (self.is_live and message.kind == "warning"):  # damage is no progress
             self._progress_ns = time.monotonic_ns()
 
+    def _ask(self, wanted_bytes: int) -> None:
+        """Take note of what the process waits for, 0 for nothing; nothing of it is granted yet."""
+        if not self.asked_bytes:
+            self.asked_ns = time.monotonic_ns()
+        self.asked_bytes, self.granted = wanted_bytes, False
+
     def _bury(self, epitaph: str) -> None:
         """The process is gone: keep what it said last, or say how it died."""
         self._gone = True
+        self._ask(0)
         if self._outcome is None:
             self._outcome = Outcome(CaptureReason.PROCESS_DIED, epitaph)
 
@@ -336,7 +364,10 @@ class ProcessCamera(Camera):
         deadline_ns = self.deadline_ns()
         if deadline_ns is None or time.monotonic_ns() < deadline_ns:
             return
-        if self.state is CameraState.OPENING:
+        if self.asked_bytes and deadline_ns >= self.asked_ns + ROOM_MS * 1_000_000:
+            found = f"no room for {self.asked_bytes / (1 << 20):.2g} MiB of frames within {ROOM_MS} ms"
+            self._condemn(CaptureReason.MEMORY, found)
+        elif self.state is CameraState.OPENING:
             self._condemn(CaptureReason.TIMEOUT, f"no frame within {self._config.open_timeout_ms} ms of opening")
         else:
             self._condemn(CaptureReason.STALLED, f"no frame for {self._read_limit_ms} ms")
@@ -346,6 +377,7 @@ class ProcessCamera(Camera):
         if self._process is not None:
             self._process.kill()
         self._gone = True
+        self._ask(0)
         self._outcome = Outcome(reason, f"{what}; the capture process was killed")
 
     def _sleep(self, longest_ns: int) -> None:
@@ -384,6 +416,7 @@ class ProcessCamera(Camera):
         return self._process.discard if self.state is CameraState.FAILED else self._process.stop
 
     def _let_go(self) -> None:
+        self._ask(0)
         self._next_number = max([self._next_number, *(ring.next_number for ring in self._rings)])
         for ring in list(self._rings):
             self._retire(ring)

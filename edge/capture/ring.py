@@ -93,10 +93,10 @@ class Taken:
 class Ring:
     """One mapping of the memory; `create` in the writer, `attach` in the reader."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, flags: int = mmap.MAP_SHARED) -> None:
         """Map `descriptor` and own it. Raises ValueError when the memory is not a ring."""
         size = os.fstat(descriptor).st_size
-        memory = mmap.mmap(descriptor, size)
+        memory = mmap.mmap(descriptor, size, flags)
         header = np.frombuffer(memory, _HEADER, 1)[0]
         slots, slot_bytes = int(header["slots"]), int(header["slot_bytes"])
         if not (2 <= slots <= _MAX_SLOTS and slot_bytes > 0 and size == _pixels_offset(slots) + slots * slot_bytes):
@@ -118,6 +118,7 @@ class Ring:
     def create(cls, slots: int, slot_bytes: int, first_number: int = 0) -> Ring:
         """Make the memory: `slots` frames of at most `slot_bytes` bytes; the first frame gets `first_number`."""
         header = np.array([(slots, slot_bytes, first_number, 0, 0, 1, 0, 1, 0, -1)], _HEADER)
+        mapped = mmap.MAP_SHARED | mmap.MAP_POPULATE  # what no process has touched is missing in accounts of processes
         descriptor = os.memfd_create("shelfedge-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             # Allocated now, so that a machine without memory fails here with an error and not later with SIGBUS.
@@ -127,15 +128,15 @@ class Ring:
         except BaseException:
             os.close(descriptor)
             raise
-        return cls.attach(descriptor)
+        return cls.attach(descriptor, mapped)
 
     @classmethod
-    def attach(cls, descriptor: int) -> Ring:
+    def attach(cls, descriptor: int, flags: int = mmap.MAP_SHARED) -> Ring:
         """Map a ring that the other process made. Raises ValueError, and closes `descriptor`, when it is not one."""
         if descriptor < 0:
             raise ValueError("no shared memory came with the message")
         try:
-            return cls(descriptor)
+            return cls(descriptor, flags)
         except BaseException:
             os.close(descriptor)
             raise

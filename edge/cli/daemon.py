@@ -38,6 +38,7 @@ from edge.heap import give_back_freed
 from edge.keys.assembly import Keys, keys_of
 from edge.life.notify import Notifier
 from edge.life.reload import Reload, Running
+from edge.life.room import Room
 from edge.life.selftest import SelfTest
 from edge.life.settings import Staying
 from edge.life.shedding import Shedding
@@ -155,6 +156,7 @@ def _assembled(arguments: Namespace, notifier: Notifier, signals: Signals, stack
         self_test,
         Supervision(notifier, health),
         Tidying(),
+        Room(watch),
         Shedding(watch, health, outgoing),
     ]
     daemon = Daemon(_streams(config, cameras), loaded.pipeline, outgoing, time.monotonic_ns, duties)
@@ -172,7 +174,7 @@ def _opened_cameras(
     """Return the cameras, started: each is a process of its own; and who tells of them meanwhile, where one is asked
     for. `together` closes those that are there at the end.
     """
-    cameras, metrics = [open_camera(camera) for camera in config.cameras], None
+    cameras, metrics = [open_camera(camera, asks=True) for camera in config.cameras], None
     together.callback(lambda: all_at_once([partial(camera.__exit__, None, None, None) for camera in cameras]))
     if config.metrics is not None:
         health.classes = ClassCounts([info.sku for info in bundle.classes])

@@ -19,6 +19,8 @@ Each axis is a reading between three marks: `low` (relaxed, stress 0), `high` (s
   keep it on no further step.
 - A smaller engine is loaded beside the one that decides, so only while memory is relaxed. It mends too much work.
 - Two axes that worsen together are told as an alarm: what each of them allows says nothing about both.
+- Memory that a camera waits for counts as taken, so room is made for it where something can be closed. It has room
+  where the ladder would not step down for it, or where as much again would be left.
 - Other marks (`follow`) move nothing by themselves: the step stays, and calm is counted anew by them.
 
 No clock, no I/O, no randomness: time and readings are arguments. An axis that cannot be read is left out.
@@ -67,6 +69,7 @@ class Axis(str, Enum):
 
 _ONLY_FIRST = (Axis.DISK, Axis.POWER)
 _MEMORY = (Axis.MEMORY, Axis.OWN_MEMORY)
+_NOTHING_LEFT = {Axis.MEMORY: 0.0, Axis.OWN_MEMORY: 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,17 @@ class Ladder:
     def step(self) -> int:
         """Where it stands."""
         return self._step
+
+    def has_room(self, readings: Mapping[Axis, float], taking: Mapping[Axis, float]) -> bool:
+        """Whether memory may be taken that changes the readings by `taking`; an axis without one refuses nothing."""
+        for axis in _MEMORY:
+            if axis not in readings or axis not in taking or axis not in self._marks:
+                continue
+            once, twice = (readings[axis] + times * taking[axis] for times in (1, 2))
+            as_much_is_left = (_NOTHING_LEFT[axis] - twice) * taking[axis] >= 0
+            if stress(once, self._marks[axis]) >= 1 and not as_much_is_left:
+                return False
+        return True
 
     def follow(self, marks: Mapping[Axis, Marks], calm_s: float | None = None, smaller: bool = False) -> None:
         """Go on by other marks, from the step that it stands on; without `calm_s` as patient as before.

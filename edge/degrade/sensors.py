@@ -2,7 +2,7 @@
 
 - memory: `MemAvailable` and `MemTotal` of /proc/meminfo; on a Jetson CPU and GPU share it.
 - own memory: what the daemon and its capture processes take (`edge.machine`), against the limit of the configuration;
-  or else what the control group takes, against its limit (`edge.degrade.group`).
+  or else what the control group takes, against its limit (`edge.control_group`).
 - temperature: the hottest zone (`edge.machine`); tegrastats tells the same ones.
 - power: the mode that `nvpmodel -q` names, asked every POWER_S; only where the configuration says which it should be.
 - disk: what is free to this user where decisions are kept.
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge.degrade.group import group_of
+from edge.control_group import group_of
 from edge.degrade.ladder import Axis
 from edge.machine import hottest_celsius, used_bytes
 
@@ -45,6 +45,7 @@ class Sensors:
         self._pids = pids
         self._root = root
         self._power: tuple[float, float | None] = (float("-inf"), None)  # when it was asked, what it said
+        self._system_mib = 0.0  # known once it was read
 
     def read(self) -> dict[Axis, float]:
         """Return the readings that are to be had."""
@@ -57,10 +58,17 @@ class Sensors:
         }
         return {axis: value for axis, value in found.items() if value is not None}
 
+    def taking(self, mib: float) -> dict[Axis, float]:
+        """Return by how much the readings of memory change where so much more is taken."""
+        limit_mib = self._group.limit_mib if self._group is not None else self._limit_mib
+        changes = {Axis.MEMORY: (-mib, self._system_mib), Axis.OWN_MEMORY: (mib, limit_mib)}
+        return {axis: change / whole for axis, (change, whole) in changes.items() if whole}
+
     def _available(self) -> float | None:
         try:
             lines = (self._root / "proc/meminfo").read_text(encoding="ascii").splitlines()
             sizes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+            self._system_mib = sizes["MemTotal"] / 1024
             return sizes["MemAvailable"] / sizes["MemTotal"]
         except (OSError, ValueError, KeyError, IndexError, ZeroDivisionError):
             return None

@@ -1,6 +1,7 @@
 """The ladder at work: sensors read in a thread of their own, because a sick device answers slowly.
 
-The loop asks `turn` once a second and never waits. Readings that are older than STALE_S are no readings: the ladder
+The loop asks `turn` once a second, and `has_room` while a camera wants memory: then the sensors are read at once. It
+never waits. Readings that are older than STALE_S are no readings: the ladder
 stays where it stands, and that is logged once. Other sensors and marks take over from the step that the ladder stands
 on (`follow`); switched off it has no axes any more, and goes back to the whole step by step, as calmly as ever.
 """
@@ -19,6 +20,7 @@ from edge.degrade.ladder import Axis, Ladder, Marks, Turn
 __all__ = ["Reader", "Watch"]
 
 PERIOD_S = 1.0
+PATIENCE_S = 2.0  # with sensors that say nothing while a camera wants memory; then it gets it, as if nobody watched
 STALE_S = 30.0
 
 log = logging.getLogger("edge.degrade")
@@ -29,6 +31,9 @@ class Reader(Protocol):
 
     def read(self) -> dict[Axis, float]:
         """Return the readings that are to be had."""
+
+    def taking(self, mib: float) -> Mapping[Axis, float]:
+        """Return by how much they change where so much more memory is taken; called after `read`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Watch:
         self._latest: _Read | None = None  # replaced, never changed
         self._told_stale = False
         self._stop = threading.Event()
+        self._now = threading.Event()  # the next reading is wanted at once
         self._thread = threading.Thread(target=self._run, name="sensors", daemon=True)  # may hang in a driver
 
     def __enter__(self) -> Watch:
@@ -62,6 +68,7 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
+        self._now.set()
 
     @property
     def is_off(self) -> bool:
@@ -82,16 +89,27 @@ class Watch:
         self._ladder.follow({})
         self._sensors = None
 
-    def turn(self, queue: float | None, cameras: int, now_ns: int) -> Turn | None:
+    def has_room(self, mib: float, since_ns: int, now_ns: int) -> bool | None:
+        """Whether so much more memory may be taken, by readings that were begun after `since_ns`; None until there are
+        any.
+        """
+        if self._sensors is None:
+            return True
+        latest = self._of_these()
+        if latest is None or latest.asked_ns <= since_ns:
+            self._now.set()
+            return True if now_ns - since_ns > PATIENCE_S * 1e9 else None
+        return self._ladder.has_room(latest.readings, self._sensors.taking(mib))
+
+    def turn(self, queue: float | None, cameras: int, now_ns: int, asked_mib: float = 0.0) -> Turn | None:
         """Return where the ladder stands now, with so many live cameras; `queue` is the reading of that axis, or None.
+        Memory that cameras wait for, `asked_mib`, counts as taken.
 
         None before the first readings, where they are stale, and where it is off.
         """
         if self._sensors is None:
             return None if self.is_off else self._ladder.update({}, cameras, now_ns / 1e9)
-        latest = self._latest
-        if latest is not None and latest.sensors is not self._sensors:  # what others said, perhaps in other units
-            latest = None
+        latest = self._of_these()
         asked_ns = self._since_ns if latest is None else latest.asked_ns
         if now_ns - asked_ns > STALE_S * 1e9:
             if not self._told_stale:
@@ -101,8 +119,16 @@ class Watch:
         if latest is None:
             return None
         self._told_stale = False
-        own = {} if queue is None else {Axis.QUEUE: queue}
-        return self._ladder.update({**latest.readings, **own}, cameras, now_ns / 1e9)
+        readings = {**latest.readings, **({} if queue is None else {Axis.QUEUE: queue})}
+        for axis, change in self._sensors.taking(asked_mib).items() if asked_mib else ():
+            if axis in readings:
+                readings[axis] += change
+        return self._ladder.update(readings, cameras, now_ns / 1e9)
+
+    def _of_these(self) -> _Read | None:
+        """Return the latest reading of these sensors; what others said is perhaps in other units."""
+        latest = self._latest
+        return latest if latest is not None and latest.sensors is self._sensors else None
 
     def _run(self) -> None:
         told = False
@@ -115,4 +141,5 @@ class Watch:
                 if not told:
                     log.exception("the sensors cannot be read; a bug")
                 told = True
-            self._stop.wait(PERIOD_S)
+            self._now.wait(PERIOD_S)
+            self._now.clear()

@@ -21,7 +21,7 @@ from edge.capture.address import parse_source
 from edge.config import CameraConfig, DaemonConfig, Detector, EngineConfig, load_daemon_config
 from edge.config.changes import refuse_fixed
 from edge.degrade.smaller import bundles_of, engine_config
-from edge.footprint import available_mib, refuse_no_room_beside, refuse_no_room_for
+from edge.footprint import refuse_no_room_beside, refuse_no_room_for, spare_mib
 from edge.heap import give_back_freed
 from edge.life.settings import Prepared
 from edge.ports import Locator
@@ -82,7 +82,7 @@ def _candidate(new: DaemonConfig, settings: Prepared, config: DaemonConfig, load
         if other or loaded.engine.degraded:
             taken = _loaded_beside(bundle, engine_config(new, bundle is little), added)
         else:
-            refuse_no_room_for(added, available_mib())
+            refuse_no_room_for(added, spare_mib())
         if taken is not None:
             held.callback(taken.held.close)
             if not other and taken.engine.degraded:  # what was missing is missing still
@@ -99,7 +99,7 @@ def _candidate(new: DaemonConfig, settings: Prepared, config: DaemonConfig, load
 
 
 def _loaded_beside(bundle: Bundle, engine: EngineConfig, added: list[CameraConfig]) -> Loaded:
-    refuse_no_room_beside(bundle, added, available_mib(), runtime_mib(bundle, engine))
+    refuse_no_room_beside(bundle, added, spare_mib(), runtime_mib(bundle, engine))
     return load(bundle, engine)
 
 

@@ -250,7 +250,7 @@ class Reload:
             stream = there.pop(camera.id, None) or self._returned(camera.id)
             if stream is None:
                 locator, held = candidate.locators[camera.id]
-                opened = open_camera(camera).__enter__()
+                opened = open_camera(camera, asks=True).__enter__()
                 stream = stream_of(camera, opened, (locator, held), number)
             else:
                 if camera.id in candidate.locators:

@@ -15,6 +15,7 @@ from edge.degrade.ladder import Measures, Turn
 from edge.degrade.watch import Watch
 from edge.feedback.state import Finding
 from edge.health import Health
+from edge.life.room import asked_mib
 from edge.outgoing import Outgoing
 
 __all__ = ["Shedding"]
@@ -39,7 +40,7 @@ class Shedding:
             return
         self._next_ns = now_ns + PERIOD_NS
         live = [stream for stream in daemon.streams if stream.camera.is_live and not stream.ended]
-        turn = self._watch.turn(daemon.take_queue(), len(live), now_ns)
+        turn = self._watch.turn(daemon.take_queue(), len(live), now_ns, asked_mib(daemon))
         if turn is None:
             self._health.turn = None if self._watch.is_off else self._health.turn
             return

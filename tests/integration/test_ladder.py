@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import samples
 import zmq
@@ -87,6 +88,49 @@ def test_a_device_out_of_memory_closes_its_less_important_camera_and_accepts_les
     assert done.stdout.endswith(" decisions compared, 0 differ\n"), done.stderr
 
 
+class Sized:
+    """A camera whose pictures are as large as `size` says."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def picture(self, number: int) -> np.ndarray:
+        image = cv2.resize(product(number), self.size[::-1])
+        image[:96, :96] = product(number)  # noise that never repeats
+        return image
+
+
+def test_a_camera_whose_frames_have_no_room_waits_until_a_less_important_one_is_closed(
+    tmp_path: Path, endpoint: str, subscriber: zmq.Socket
+) -> None:
+    """Of 270 MiB the daemon takes about 195, and 110 with one camera; 64 slots of the large pictures want 94."""
+    growing, resting, seen = Sized((96, 96)), Sized((480, 640)), list[str]()
+    large = 832
+    limits = "degrade: {memory_limit_mib: 270, own_memory: [0.8, 0.92, 0.93], calm_s: 600}\n"
+    with mjpeg_camera(growing.picture) as basket, mjpeg_camera(resting.picture) as shelf:
+        cameras = (
+            f"id: basket, source: '{basket}', priority: 5, ring_slots: 64",
+            f"id: shelf, source: '{shelf}', ring_slots: 64",
+        )
+        with running(write_config(tmp_path, endpoint, limits, *cameras)):
+            for message in heard(subscriber):
+                if isinstance(message, messages.EventMessage):
+                    seen.append(message.summary)
+                elif isinstance(message, messages.HealthMessage):
+                    beat = message
+                    if all(camera.frames for camera in beat.cameras):
+                        growing.size = (600, large)
+                elif message.region.width == large:
+                    seen.append("large")
+                    break
+            beat = next(m for m in heard(subscriber) if isinstance(m, messages.HealthMessage))
+    assert [text.split(" (")[0] for text in seen] == ["the device does less: step 4, shed_camera", "large"]
+    assert "(own_memory " in seen[0]
+    assert [camera.state for camera in beat.cameras] == ["running", "shed"]
+    assert beat.cameras[0].drops["no_slot"] > 0, "what came meanwhile is counted"
+    assert beat.cameras[0].failures == {}
+
+
 def test_marks_in_the_wrong_order_are_refused_by_name(tmp_path: Path, endpoint: str) -> None:
     config = write_config(tmp_path, endpoint, "degrade: {disk_mib: [1, 2, 3]}\n", "id: a, source: 'synthetic: 64x48'")
     done = run("daemon", "--config", config, "--check")
@@ -102,6 +146,9 @@ class Thermometer:
 
     def read(self) -> dict[Axis, float]:
         return {Axis.TEMPERATURE: self.celsius}
+
+    def taking(self, mib: float) -> dict[Axis, float]:  # noqa: ARG002  # nothing of it is memory
+        return {}
 
 
 def test_a_device_that_cools_down_opens_its_camera_again_and_accepts_as_before(tmp_path: Path) -> None:

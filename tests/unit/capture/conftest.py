@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from edge.capture.process import ProcessCamera
+from edge.capture.spawn import COMMAND
 from edge.config import CameraConfig
 from edge.types import Frame
 
@@ -75,9 +76,11 @@ def started() -> Iterator[Callable[..., ProcessCamera]]:
     """Build and enter a camera; it is left at the end of the test."""
     with ExitStack() as stack:
 
-        def start(source: object, command: tuple[str, ...] | None = None, **settings: Any) -> ProcessCamera:
+        def start(
+            source: object, command: tuple[str, ...] = COMMAND, asks: bool = False, **settings: Any
+        ) -> ProcessCamera:
             config = CameraConfig(id=settings.pop("id", "cam"), source=str(source), **settings)
-            camera = ProcessCamera(config) if command is None else ProcessCamera(config, command)
+            camera = ProcessCamera(config, command, asks=asks)
             return stack.enter_context(camera)
 
         yield start

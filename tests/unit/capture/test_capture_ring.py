@@ -129,6 +129,16 @@ def test_the_lock_is_not_waited_for_without_end_and_dies_with_its_holder() -> No
         assert reader.ready(0) is False
 
 
+def test_memory_that_was_never_written_to_counts_as_taken() -> None:
+    """It is: the ladder holds what processes take against their limit. In a process that does nothing else."""
+    code = (
+        "from edge.capture.ring import Ring; from edge.machine import used_bytes\n"
+        "before = used_bytes(['self']); ring = Ring.create(4, 8 << 20); print(used_bytes(['self']) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 31 << 20
+
+
 def test_the_memory_has_no_name_and_cannot_be_shrunk() -> None:
     before = os.listdir("/dev/shm")
     with ring_pair(2) as (writer, reader):

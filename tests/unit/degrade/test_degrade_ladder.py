@@ -249,3 +249,24 @@ def test_another_scale_is_no_worsening() -> None:
     assert not one.at({Axis.TEMPERATURE: 60.0, Axis.MEMORY: 0.5}, 0).alarm
     one.follow({**MARKS, Axis.TEMPERATURE: Marks(55, 65, 90), Axis.MEMORY: Marks(0.6, 0.4, 0.1)}, 30)
     assert not one.at({Axis.TEMPERATURE: 60.0, Axis.MEMORY: 0.5}, 1).alarm
+
+
+@pytest.mark.parametrize(
+    ("readings", "taking", "expected"),
+    [
+        ({Axis.OWN_MEMORY: 0.45}, {Axis.OWN_MEMORY: 0.46}, True),  # the ladder stays where it is
+        ({Axis.OWN_MEMORY: 0.45}, {Axis.OWN_MEMORY: 0.48}, False),
+        ({Axis.OWN_MEMORY: 0.95}, {Axis.OWN_MEMORY: 0.02}, True),  # as much again is left
+        ({Axis.OWN_MEMORY: 0.95}, {Axis.OWN_MEMORY: 0.03}, False),
+        ({Axis.MEMORY: 0.20}, {Axis.MEMORY: -0.11}, True),
+        ({Axis.MEMORY: 0.20}, {Axis.MEMORY: -0.13}, False),
+        ({Axis.MEMORY: 0.03}, {Axis.MEMORY: -0.01}, True),
+        ({Axis.MEMORY: 0.5, Axis.OWN_MEMORY: 0.9}, {Axis.MEMORY: -0.01, Axis.OWN_MEMORY: 0.2}, False),
+        ({Axis.TEMPERATURE: 99.0}, {Axis.MEMORY: -0.9}, True),  # not read
+        ({Axis.OWN_MEMORY: 0.9}, {Axis.MEMORY: -0.9}, True),  # not limited
+    ],
+)
+def test_memory_has_room_where_no_step_follows_or_as_much_again_is_left(
+    readings: dict[Axis, float], taking: dict[Axis, float], expected: bool
+) -> None:
+    assert ladder().has_room(readings, taking) is expected

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.degrade.group import group_of
+from edge.control_group import group_of
 from edge.degrade.ladder import Axis
 from edge.degrade.sensors import Sensors
 
@@ -29,6 +29,20 @@ def test_a_machine_that_tells_nothing_has_no_readings(tmp_path: Path) -> None:
 def test_memory_is_the_share_that_is_available(tmp_path: Path) -> None:
     put(tmp_path, "proc/meminfo", "MemTotal:  8000 kB\nMemFree: 100 kB\nMemAvailable:  2000 kB\n")
     assert sensors(tmp_path).read() == {Axis.MEMORY: 0.25}
+
+
+def test_what_memory_is_in_the_readings(tmp_path: Path) -> None:
+    put(tmp_path, "proc/meminfo", "MemTotal:  8192000 kB\nMemAvailable:  2048000 kB\n")
+    limited = sensors(tmp_path, limit_mib=400)
+    assert limited.taking(80) == {Axis.OWN_MEMORY: 0.2}, "the system is not known before it was read"
+    limited.read()
+    assert limited.taking(80) == {Axis.MEMORY: -0.01, Axis.OWN_MEMORY: 0.2}
+    free = sensors(tmp_path)
+    free.read()
+    assert free.taking(80) == {Axis.MEMORY: -0.01}
+    put(tmp_path, "proc/self/cgroup", "0::/a\n")
+    put(tmp_path, "sys/fs/cgroup/a/memory.max", str(200 << 20))
+    assert sensors(tmp_path).taking(80) == {Axis.OWN_MEMORY: 0.4}
 
 
 def test_the_hottest_zone_counts_and_one_that_is_off_does_not(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 import pytest
+from background import until
 
 from edge.config import DegradeConfig
 from edge.degrade import watch as watch_module
@@ -30,6 +32,9 @@ class Reader:
             self.asked_again.set()
             self.let_go.wait(30)
         return {Axis.TEMPERATURE: 95.0}
+
+    def taking(self, mib: float) -> dict[Axis, float]:
+        return {Axis.OWN_MEMORY: mib / 100}
 
 
 def test_a_sensor_that_hangs_holds_nobody_and_its_last_reading_ages(caplog: pytest.LogCaptureFixture) -> None:
@@ -94,6 +99,9 @@ class Steady:
         self.asked.set()
         return {Axis.TEMPERATURE: self.celsius}
 
+    def taking(self, mib: float) -> dict[Axis, float]:
+        return {Axis.OWN_MEMORY: mib / 100}
+
 
 def stepped(watch: Watch, step: int) -> Turn:
     """Ask until sensors have been read, always in the same second."""
@@ -143,3 +151,53 @@ def test_switched_off_it_goes_back_as_calmly_as_ever() -> None:
         assert [turn.step for turn in turns if turn] == [3] * 30 + [2] * 30 + [1] * 30 + [0]
         assert turns[-1] is None
         assert watch.is_off
+
+
+class Limited:
+    """Says that `taken` MiB of 100 are taken; counts how often it is asked."""
+
+    def __init__(self, taken: float) -> None:
+        self.taken = taken
+        self.times = 0
+
+    def read(self) -> dict[Axis, float]:
+        self.times += 1
+        return {Axis.OWN_MEMORY: self.taken / 100}
+
+    def taking(self, mib: float) -> dict[Axis, float]:
+        return {Axis.OWN_MEMORY: mib / 100}
+
+
+def test_room_is_told_by_a_reading_of_now_which_comes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "PERIOD_S", 3_600)
+    limited = Limited(40)
+    watch = Watch(limited, Ladder(marks_of(DegradeConfig()), 30), time.monotonic_ns)
+    with watch:
+        until(lambda: limited.times == 1)
+        for taken, expected in ((40, True), (60, False)):
+            limited.taken = taken
+            since_ns = time.monotonic_ns()
+            found = []
+            until(
+                lambda since_ns=since_ns, found=found: (
+                    found.append(watch.has_room(50, since_ns, since_ns)) or found[-1] is not None
+                )
+            )
+            assert (found[0], found[-1]) == (None, expected)
+        assert watch.turn(None, 2, time.monotonic_ns()).step == 0
+        turn = watch.turn(None, 2, time.monotonic_ns(), asked_mib=35)
+        assert (turn.step, turn.cause) == (1, "own_memory 0.95"), "what is waited for counts as taken"
+
+
+def test_who_waits_for_memory_does_not_wait_for_a_sensor_that_hangs() -> None:
+    reader = Reader()
+    watch = Watch(reader, Ladder(marks_of(DegradeConfig()), 30), lambda: NS)
+    with watch:
+        assert reader.asked_again.wait(30)
+        assert watch.has_room(50, 2 * NS, 3 * NS) is None
+        assert watch.has_room(50, 2 * NS, 5 * NS) is True
+        reader.let_go.set()
+
+
+def test_without_a_ladder_there_is_room() -> None:
+    assert Watch(None, Ladder({}, 30), lambda: NS).has_room(1e9, NS, NS) is True

@@ -20,6 +20,7 @@ from edge.footprint import (
     refuse_no_room_beside,
     refuse_no_room_for,
     refuse_too_large,
+    spare_mib,
 )
 
 
@@ -71,6 +72,21 @@ def test_the_system_tells_what_is_available(monkeypatch: pytest.MonkeyPatch) -> 
     assert 1 < available_mib() < 1 << 24
     monkeypatch.setattr(footprint, "Path", lambda _: Path("/nowhere/meminfo"))
     assert available_mib() == float("inf")
+
+
+def test_what_is_spare_is_what_the_control_group_has_left(tmp_path: Path) -> None:
+    assert spare_mib(tmp_path) == pytest.approx(available_mib(), rel=0.1), "no group, no limit"
+    for name, text in {
+        "proc/self/cgroup": "0::/cart",
+        "sys/fs/cgroup/cart/memory.max": str(100 << 20),
+        "sys/fs/cgroup/cart/memory.current": str(80 << 20),
+        "sys/fs/cgroup/cart/memory.stat": f"inactive_file {30 << 20}\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert spare_mib(tmp_path) == pytest.approx(47), "97 % of 100, less 50 that nobody can take back"
+    (tmp_path / "sys/fs/cgroup/cart/memory.current").write_text(str(140 << 20))
+    assert spare_mib(tmp_path) == 0.0
 
 
 def test_beside_a_running_one_libraries_and_its_cameras_are_there_already(tmp_path: Path) -> None:

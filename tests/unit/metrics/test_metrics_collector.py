@@ -15,6 +15,7 @@ from edge.capture.memory import MemorySource
 from edge.degrade.ladder import Axis
 from edge.feedback.wire import RESULTS
 from edge.health import Health
+from edge.metrics import collector
 from edge.metrics.collector import MAX_CAMERA_SERIES, MAX_SERIES
 from edge.types import Route
 
@@ -42,7 +43,7 @@ def test_the_page_says_what_health_counted() -> None:
     decisions = {(s.labels["route"], s.labels["tier"]): s.value for s in found["edge_decisions"].samples}
     assert decisions == {("accept", "head"): 2, ("review", "head"): 2}
     buckets = {s.labels["le"]: s.value for s in found["edge_decision_latency_seconds"].samples if "le" in s.labels}
-    assert (buckets["0.002"], buckets["0.005"], buckets["1.0"], buckets["+Inf"]) == (1, 2, 3, 4)
+    assert (buckets["0.005"], buckets["0.5"], buckets["1.0"], buckets["+Inf"]) == (2, 2, 3, 4)
     assert found["edge_bundle_info"].samples[0].labels["bundle"] == "b1"
     assert found["edge_ready"].samples[0].value == 0
     assert found["edge_uptime_seconds"].samples[0].value == 100
@@ -85,6 +86,13 @@ def test_stages_outbox_memory_and_feedback_are_there() -> None:
     assert {s.labels["event"]: s.value for s in found["edge_feedback_events"].samples}["low_accuracy"] == 1
 
 
+@pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has a thermal zone, as every Jetson has."""
+    monkeypatch.setattr(collector, "hottest_celsius", lambda: 61.5)
+
+
+@pytest.mark.usefixtures("warm")
 def test_two_cameras_in_ordinary_trouble_are_under_100_series_with_everything_on() -> None:
     health = full_health(
         NOW_NS, results=("taken", "again", "unknown_decision"), axes=(Axis.TEMPERATURE,), trouble=False
@@ -92,11 +100,11 @@ def test_two_cameras_in_ordinary_trouble_are_under_100_series_with_everything_on
     assert 85 < series(page(health, [usual_camera("basket"), usual_camera("child-seat")])) <= 100
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("cameras", [1, 2, 16])
 def test_the_number_of_series_is_bounded_whatever_happens(cameras: int) -> None:
     text = page(full_health(NOW_NS), [troubled_camera(f"camera-{number}") for number in range(cameras)])
-    assert series(text) <= MAX_SERIES + cameras * MAX_CAMERA_SERIES
-    assert series(text) > (MAX_SERIES + cameras * MAX_CAMERA_SERIES) * 0.95, "the bound says what is there"
+    assert series(text) == MAX_SERIES + cameras * MAX_CAMERA_SERIES, "the bound says what is there"
 
 
 def test_promtool_finds_nothing_wrong_with_the_page() -> None:

@@ -1,0 +1,102 @@
+"""Who gets memory for its frames, and when: cameras and a watch that say what the test says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from edge.life.room import MIB, Room, asked_mib
+
+
+@dataclass(eq=False)
+class Camera:
+    camera_id: str
+    asked_bytes: int = 0
+    asked_ns: int = 1
+    granted: bool = False
+
+    def grant(self) -> None:
+        self.granted = True
+
+    def take(self) -> None:
+        """Make its ring."""
+        self.asked_bytes, self.granted = 0, False
+
+
+@dataclass(eq=False)
+class Stream:
+    camera: Camera
+    priority: int = 0
+
+
+@dataclass
+class Loop:
+    streams: Sequence[Stream]
+
+
+@dataclass
+class Watch:
+    """Has room for `mib`; None where it does not know yet."""
+
+    mib: float | None
+    asked: list[tuple[float, int]] = field(default_factory=list)
+
+    def has_room(self, mib: float, since_ns: int, now_ns: int) -> bool | None:  # noqa: ARG002
+        self.asked.append((mib, since_ns))
+        return None if self.mib is None else mib <= self.mib
+
+
+def shop(*sizes: int) -> tuple[Loop, list[Camera]]:
+    """Cameras that want so many MiB; the priority rises."""
+    cameras = [Camera(f"c{place}", size * MIB) for place, size in enumerate(sizes)]
+    return Loop([Stream(camera, place) for place, camera in enumerate(cameras)]), cameras
+
+
+def test_one_takes_at_a_time_the_most_important_first_and_memory_is_read_anew_between() -> None:
+    loop, (low, high) = shop(5, 7)
+    watch = Watch(100)
+    room = Room(watch)
+    room.turn(loop, 10)
+    assert (low.granted, high.granted, asked_mib(loop)) == (False, True, 5)
+    room.turn(loop, 20)
+    assert not low.granted, "the other one is taking"
+    high.take()
+    room.turn(loop, 30)
+    assert low.granted
+    assert watch.asked == [(7, 1), (5, 30)]
+
+
+def test_a_small_one_need_not_wait_for_a_large_one_and_both_stand_in_the_log_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop, (small, large, other) = shop(5, 90, 80)
+    room = Room(Watch(50))
+    with caplog.at_level(logging.WARNING):
+        room.turn(loop, 10)
+        small.take()
+        room.turn(loop, 20)
+        room.turn(loop, 30)
+    assert (small.granted, large.granted, other.granted, asked_mib(loop)) == (False, False, False, 170)
+    assert sorted(record.message for record in caplog.records) == [
+        "camera c1: no room for the 90 MiB that its frames want; it waits",
+        "camera c2: no room for the 80 MiB that its frames want; it waits",
+    ]
+
+
+def test_nothing_is_granted_or_said_before_memory_was_read(caplog: pytest.LogCaptureFixture) -> None:
+    loop, (camera,) = shop(5)
+    with caplog.at_level(logging.WARNING):
+        Room(Watch(None)).turn(loop, 10)
+    assert (camera.granted, caplog.records) == (False, [])
+
+
+def test_one_that_fails_before_it_takes_holds_nobody_up() -> None:
+    loop, (low, high) = shop(5, 7)
+    room = Room(Watch(100))
+    room.turn(loop, 10)
+    high.take()  # as a failure leaves it
+    room.turn(loop, 20)
+    assert low.granted
