@@ -44,8 +44,8 @@ class _Resource(ABC):  # noqa: B024  # its subclasses, the ports, have the abstr
 class FrameSource(_Resource):
     """One camera, file or folder. `read` never blocks longer than it is told to.
 
-    `state` is opening, running, ended or failed; `fault` is why it last failed, empty once frames come again; the
-    counters only grow. `drops` and `failures` count by reason and are
+    `state` is opening, running, ended or failed; `fault` is why it last failed or what it waits for (`memory`), empty
+    once frames come again; the counters only grow. `drops` and `failures` count by reason and are
     replaced, never changed, so that another thread may read them. `fileno()` becomes readable when a frame may
     be waiting, so that one thread can wait on many cameras.
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 
 from edge.capture.camera import Camera
+from edge.capture.failure import CaptureReason
 from edge.daemon import Daemon
 from edge.degrade.watch import Watch
 
@@ -53,4 +54,5 @@ class Room:
                 return
             if has_room is False and camera not in self._told:
                 self._told.add(camera)
+                camera.fault = CaptureReason.MEMORY.value
                 log.warning("camera %s: no room for the %.0f MiB that its frames want; it waits", camera.camera_id, mib)

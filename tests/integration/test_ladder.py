@@ -117,8 +117,7 @@ def test_a_camera_whose_frames_have_no_room_waits_until_a_less_important_one_is_
                 if isinstance(message, messages.EventMessage):
                     seen.append(message.summary)
                 elif isinstance(message, messages.HealthMessage):
-                    beat = message
-                    if all(camera.frames for camera in beat.cameras):
+                    if all(camera.frames for camera in message.cameras):
                         growing.size = (600, large)
                 elif message.region.width == large:
                     seen.append("large")

@@ -17,6 +17,7 @@ class Camera:
     asked_bytes: int = 0
     asked_ns: int = 1
     granted: bool = False
+    fault: str = ""
 
     def grant(self) -> None:
         self.granted = True
@@ -80,6 +81,7 @@ def test_a_small_one_need_not_wait_for_a_large_one_and_both_stand_in_the_log_onc
         room.turn(loop, 20)
         room.turn(loop, 30)
     assert (small.granted, large.granted, other.granted, asked_mib(loop)) == (False, False, False, 170)
+    assert (small.fault, large.fault, other.fault) == ("", "memory", "memory")
     assert sorted(record.message for record in caplog.records) == [
         "camera c1: no room for the 90 MiB that its frames want; it waits",
         "camera c2: no room for the 80 MiB that its frames want; it waits",
