@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import samples
 import zmq
-from mjpeg_camera import mjpeg_camera
+from mjpeg_camera import mjpeg_camera, noisy
 
 from edge import messages
 from edge.replay.record import read_frame_lines
@@ -129,22 +129,23 @@ def _is_about(message: messages.Message, camera_id: str) -> bool:
 def test_a_busy_camera_with_many_regions_takes_no_frame_from_the_others(
     cart: Callable[..., Path], subscriber: zmq.Socket
 ) -> None:
-    squares = [f"{{id: s{n}, polygon: [[0, {8 * n}], [90, {8 * n}], [90, {8 * n + 40}]]}}" for n in range(12)]
-    config = cart(
-        f"id: busy, source: 'synthetic: 96x192', locate: {{kind: slots, slots: [{', '.join(squares)}]}}",
-        "id: calm, source: 'synthetic: 96x96'",
-    )
-    with running(config):
-        decisions = (message for message in heard(subscriber) if isinstance(message, messages.DecisionMessage))
-        first = next(decisions).camera_id
-        other = next(message.camera_id for message in decisions if message.camera_id != first)  # opens later
-        frames = {(message.camera_id, message.frame) for message, _ in zip(decisions, range(3000), strict=False)}
+    """More regions than the engine takes. The cameras have a clock, and frames while ours gives them: one that turns in
+    circles for want of one is put aside by the kernel on a busy machine, and has no frame when its turn comes.
+    """
+    squares = [f"{{id: s{n}, polygon: [[0, {2 * n}], [90, {2 * n}], [90, {2 * n + 40}]]}}" for n in range(64)]
+    with mjpeg_camera(lambda n: noisy(n, (192, 96))) as busy, mjpeg_camera(lambda n: noisy(n, (96, 96))) as calm:
+        config = cart(
+            f"id: busy, source: '{busy}', locate: {{kind: slots, slots: [{', '.join(squares)}]}}",
+            f"id: calm, source: '{calm}'",
+        )
+        with running(config):
+            decisions = (message for message in heard(subscriber) if isinstance(message, messages.DecisionMessage))
+            first = next(decisions).camera_id
+            other = next(message.camera_id for message in decisions if message.camera_id != first)  # opens later
+            frames = {(message.camera_id, message.frame) for message, _ in zip(decisions, range(6000), strict=False)}
     shares = Counter(camera for camera, _ in frames)
     assert set(shares) == {first, other}
-    assert shares["calm"] > 0.3 * shares.total(), shares
-    assert shares["busy"] > 0.05 * shares.total(), (
-        "nor is it shut out; where its process gets no processor for 1.5 s it is opened again"
-    )
+    assert min(shares.values()) > 0.3 * shares.total(), shares
 
 
 def test_no_word_of_a_camera_s_credentials_gets_out(

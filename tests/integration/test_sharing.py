@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -42,6 +42,13 @@ class Patches(Locator):
         return tuple(Region(24 * (n % 4), 48 * (n // 4), 24, 48, str(n)) for n in range(count))
 
 
+class Crowded(Locator):
+    """A frame of many things."""
+
+    def _locate(self, frame: Frame) -> tuple[Region, ...]:  # noqa: ARG002  # the same in every frame
+        return tuple(Region(n, n, 40, 40, str(n)) for n in range(24))
+
+
 class Steady(Engine):
     """Takes as long for four crops as for one; `sizes` are those of its runs."""
 
@@ -60,6 +67,17 @@ class Steady(Engine):
 
 class LiveSource(MemorySource):
     is_live = True
+
+
+class Noted(LiveSource):
+    """Keeps, for all of its kind, whose frames were taken."""
+
+    taken: ClassVar[list[str]] = []
+
+    def _read(self, timeout_ms: int) -> Frame | None:
+        frame = super()._read(timeout_ms)
+        self.taken.append(self.camera_id)
+        return frame
 
 
 class Ticking(LiveSource):
@@ -95,6 +113,7 @@ def decided(
     source: type[MemorySource] = MemorySource,
     batch: int = 0,
     took_ms: float = 15.0,
+    crowded: str = "",
 ) -> tuple[dict[str, list[dict[str, Any]]], list[int]]:
     """Decide on the frames of these cameras; return decisions of each, without what is of one run, and run sizes."""
     publisher, health = MemoryPublisher(), Health(started_ns=time.monotonic_ns())
@@ -107,7 +126,8 @@ def decided(
             frames = frames_from_images(name, images(NAMES.index(name)), start_ns=start_ns)
             camera = stack.enter_context(source(name, frames))
             config = CameraConfig(id=name, source="synthetic: 96x96")
-            streams.append(stream_of(config, camera, (Patches(), ExitStack()), 0))
+            locator = Crowded() if name == crowded else Patches()
+            streams.append(stream_of(config, camera, (locator, ExitStack()), 0))
         outgoing = Outgoing(bundle, messages.Origin("cart-7", "e", bundle.id), health, Sender(publisher, "json"), None)
         daemon = Daemon(streams, Pipeline(bundle, engine), outgoing, time.monotonic_ns)
         daemon.measures = Measures(batch=batch)
@@ -175,6 +195,15 @@ def test_crops_that_wait_for_another_camera_are_decided_alike_whether_it_comes_o
     assert sum(sizes) == sum(len(looks) for looks in alone.values())
     assert all(0 < have <= limit == bundle.info.max_batch and budget_ns < 1e9 for have, limit, _, budget_ns in asked)
     assert max(cameras for _, _, cameras, _ in asked) == 2, "the others, not itself"
+
+
+@pytest.mark.parametrize("crowded", NAMES)
+def test_of_cameras_that_have_a_frame_each_is_taken_in_turn_however_much_is_in_it(bundle: Bundle, crowded: str) -> None:
+    Noted.taken.clear()
+    decided(bundle, NAMES, Noted, took_ms=1.0, crowded=crowded)
+    turns = [Noted.taken[start : start + len(NAMES)] for start in range(0, len(Noted.taken), len(NAMES))]
+    assert len(turns) == FRAMES
+    assert {frozenset(turn) for turn in turns} == {frozenset(NAMES)}
 
 
 def test_decisions_of_a_camera_come_in_the_order_of_its_frames(
