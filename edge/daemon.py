@@ -125,7 +125,7 @@ class _Begun:
 class Daemon:
     """Decides on everything that the cameras deliver until they end or `stop` is set. All parts come opened.
 
-    `measures` is how much of the work is done.
+    `measures` is how much of the work is done, `tick_ms` how long the loop waits where nothing comes.
 
     While the engine works on one run, this thread locates and fits for the next one and publishes the last one. It
     takes a frame only while the engine's queue has room, so what it takes is fresh; a crop waits for the frame of
@@ -151,6 +151,7 @@ class Daemon:
         self._wait_until_ns = 0  # for crops that could share the held run
         self._next_heartbeat_ns = 0
         self.measures = Measures()
+        self.tick_ms = TICK_MS
         self._queue: float | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -215,7 +216,7 @@ class Daemon:
     def _await(self) -> list[Camera]:
         """Wait until something is to be done; return the cameras of which a frame can be taken on, or news."""
         open_cameras = [c for c, s in self._streams.items() if not s.ended and c.state != CameraState.SHED]
-        wait_ns = TICK_MS * 1_000_000
+        wait_ns = self.tick_ms * 1_000_000
         if self._engine.held:
             wait_ns = min(wait_ns, self._wait_until_ns - self._clock_ns())
         elif not self._engine.has_room(self._limit, self._behind(0)):

@@ -32,8 +32,8 @@ class Camera(FrameSource):
     last few texts. `last_taken_ns` is when the last frame was read, CLOCK_MONOTONIC. Of a source that does not
     wait only one frame in `every` is handed out.
 
-    `asked_bytes` is what the source wants for its frames and does not have; since `asked_ns`. It waits for `grant`, and
-    fails where that does not come. `granted`: it is taking them.
+    `asked_bytes` is what the source wants for its frames and does not have, since `asked_ns` (CLOCK_MONOTONIC). It
+    waits for `grant`, and fails where that does not come. `granted`: it is taking them.
     """
 
     state: str = CameraState.OPENING

@@ -5,8 +5,8 @@ one side is the end of file of the other. A message is one JSON object with a `k
 "look at the ring again". Nothing here blocks without a limit but `wait`, which ends when the other side dies.
 
     parent -> child   open (what to open), grant (take so much memory), nudge (a slot was given back)
-    child -> parent   ask (for memory; 0 for none any more), ring (here is the memory), nudge (a frame is ready),
-                      pausing, warning, ended, failed
+    child -> parent   ask (for memory, since when; 0 for none any more), ring (here is the memory),
+                      nudge (a frame is ready), pausing, warning, ended, failed
 """
 
 from __future__ import annotations

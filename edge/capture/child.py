@@ -212,7 +212,7 @@ class _Feed:
         wanted_bytes = 0 if fits or not self._asks else (self._slots + _DECODING) * image.nbytes
         if wanted_bytes != self._asked_bytes:
             self._asked_bytes, self._granted = wanted_bytes, False
-            self._channel.send("ask", bytes=wanted_bytes)
+            self._channel.send("ask", bytes=wanted_bytes, since_ns=time.monotonic_ns())
         while wanted_bytes and not self._granted and self._policy is DropPolicy.WAIT:
             self._channel.wait()
             self._hear()

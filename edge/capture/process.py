@@ -71,6 +71,7 @@ class ProcessCamera(Camera):
         self._pictures: list[int] = []  # checksums of the last pictures of the opening before
         self._count_drops()
         self._progress_ns = 0
+        self._heard_ns = 0
         self._seen_number = 0
         self._pace = Pace()
 
@@ -152,7 +153,7 @@ class ProcessCamera(Camera):
         """Return when the process is overdue, None when none runs or an outcome is known already."""
         if self._process is None or self._gone or self._outcome is not None:
             return None
-        room_ns = self.asked_ns + ROOM_MS * 1_000_000
+        room_ns = self._heard_ns + ROOM_MS * 1_000_000
         opening = self.state is CameraState.OPENING
         due_ns = self._progress_ns + (self._config.open_timeout_ms if opening else self._read_limit_ms) * 1_000_000
         if not self.asked_bytes:
@@ -325,7 +326,7 @@ class ProcessCamera(Camera):
 
     def _heed(self, message: Message) -> None:
         if message.kind == "ask":
-            self._ask(int(message.fields["bytes"]))
+            self._ask(int(message.fields["bytes"]), int(message.fields["since_ns"]))
         elif message.kind == "ring":
             self._ask(0)
             self._rings.append(Ring.attach(message.descriptor))
@@ -341,11 +342,11 @@ class ProcessCamera(Camera):
         if message.kind != "nudge" and not (self.is_live and message.kind == "warning"):  # damage is no progress
             self._progress_ns = time.monotonic_ns()
 
-    def _ask(self, wanted_bytes: int) -> None:
+    def _ask(self, wanted_bytes: int, since_ns: int = 0) -> None:
         """Take note of what the process waits for, 0 for nothing; nothing of it is granted yet."""
         if not self.asked_bytes:
-            self.asked_ns = time.monotonic_ns()
-        self.asked_bytes, self.granted = wanted_bytes, False
+            self._heard_ns = time.monotonic_ns()  # nobody could have granted it before
+        self.asked_bytes, self.asked_ns, self.granted = wanted_bytes, since_ns, False
 
     def _bury(self, epitaph: str) -> None:
         """The process is gone: keep what it said last, or say how it died."""
@@ -364,7 +365,7 @@ class ProcessCamera(Camera):
         deadline_ns = self.deadline_ns()
         if deadline_ns is None or time.monotonic_ns() < deadline_ns:
             return
-        if self.asked_bytes and deadline_ns >= self.asked_ns + ROOM_MS * 1_000_000:
+        if self.asked_bytes and deadline_ns >= self._heard_ns + ROOM_MS * 1_000_000:
             found = f"no room for {self.asked_bytes / (1 << 20):.2g} MiB of frames within {ROOM_MS} ms"
             self._condemn(CaptureReason.MEMORY, found)
         elif self.state is CameraState.OPENING:

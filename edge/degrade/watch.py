@@ -57,6 +57,7 @@ class Watch:
         self._told_stale = False
         self._stop = threading.Event()
         self._now = threading.Event()  # the next reading is wanted at once
+        self._wanted_ns: int | None = None  # since when one is wanted and not there
         self._thread = threading.Thread(target=self._run, name="sensors", daemon=True)  # may hang in a driver
 
     def __enter__(self) -> Watch:
@@ -89,17 +90,22 @@ class Watch:
         self._ladder.follow({})
         self._sensors = None
 
-    def has_room(self, mib: float, since_ns: int, now_ns: int) -> bool | None:
-        """Whether so much more memory may be taken, by readings that were begun after `since_ns`; None until there are
-        any.
+    def has_room(self, mib: float, since_ns: int, now_ns: int, beside: Callable[[int], float]) -> bool | None:
+        """Whether so much more memory may be taken, by a reading that was begun after `since_ns`. `beside` returns the
+        MiB that may be missing in a reading, by when that was begun. None: only another reading will tell.
         """
         if self._sensors is None:
             return True
         latest = self._of_these()
         if latest is None or latest.asked_ns <= since_ns:
             self._now.set()
-            return True if now_ns - since_ns > PATIENCE_S * 1e9 else None
-        return self._ladder.has_room(latest.readings, self._sensors.taking(mib))
+            self._wanted_ns = now_ns if self._wanted_ns is None else self._wanted_ns
+            return True if now_ns - self._wanted_ns > PATIENCE_S * 1e9 else None
+        self._wanted_ns = None
+        missing_mib = beside(latest.asked_ns)
+        if self._ladder.has_room(latest.readings, self._sensors.taking(mib + missing_mib)):
+            return True
+        return None if missing_mib else False
 
     def turn(self, queue: float | None, cameras: int, now_ns: int, asked_mib: float = 0.0) -> Turn | None:
         """Return where the ladder stands now, with so many live cameras; `queue` is the reading of that axis, or None.

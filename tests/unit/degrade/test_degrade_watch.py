@@ -168,6 +168,18 @@ class Limited:
         return {Axis.OWN_MEMORY: mib / 100}
 
 
+def nothing_else(read_ns: int) -> float:  # whatever was read
+    return 0.0
+
+
+def told(watch: Watch, mib: float, since_ns: int) -> bool:
+    """Ask until a reading has told."""
+    answers: list[bool | None] = []
+    until(lambda: answers.append(watch.has_room(mib, since_ns, since_ns, nothing_else)) or answers[-1] is not None)
+    assert answers[0] is None
+    return bool(answers[-1])
+
+
 def test_room_is_told_by_a_reading_of_now_which_comes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "PERIOD_S", 3_600)
     limited = Limited(40)
@@ -176,17 +188,22 @@ def test_room_is_told_by_a_reading_of_now_which_comes_at_once(monkeypatch: pytes
         until(lambda: limited.times == 1)
         for taken, expected in ((40, True), (60, False)):
             limited.taken = taken
-            since_ns = time.monotonic_ns()
-            found = []
-            until(
-                lambda since_ns=since_ns, found=found: (
-                    found.append(watch.has_room(50, since_ns, since_ns)) or found[-1] is not None
-                )
-            )
-            assert (found[0], found[-1]) == (None, expected)
+            assert told(watch, 50, time.monotonic_ns()) is expected
         assert watch.turn(None, 2, time.monotonic_ns()).step == 0
         turn = watch.turn(None, 2, time.monotonic_ns(), asked_mib=35)
         assert (turn.step, turn.cause) == (1, "own_memory 0.95"), "what is waited for counts as taken"
+
+
+def test_what_a_reading_may_not_know_yet_is_added_and_refuses_nothing_for_good() -> None:
+    limited = Limited(40)
+    watch = Watch(limited, Ladder(marks_of(DegradeConfig()), 30), lambda: 2 * NS)
+    with watch:
+        until(lambda: watch.has_room(50, NS, NS, nothing_else) is not None)
+        read: list[int] = []
+        assert watch.has_room(50, NS, NS, lambda read_ns: read.append(read_ns) or 1.0) is True
+        assert watch.has_room(50, NS, NS, lambda _: 10.0) is None, "it may be in the reading already"
+        assert watch.has_room(60, NS, NS, nothing_else) is False
+    assert read == [2 * NS]
 
 
 def test_who_waits_for_memory_does_not_wait_for_a_sensor_that_hangs() -> None:
@@ -194,10 +211,10 @@ def test_who_waits_for_memory_does_not_wait_for_a_sensor_that_hangs() -> None:
     watch = Watch(reader, Ladder(marks_of(DegradeConfig()), 30), lambda: NS)
     with watch:
         assert reader.asked_again.wait(30)
-        assert watch.has_room(50, 2 * NS, 3 * NS) is None
-        assert watch.has_room(50, 2 * NS, 5 * NS) is True
+        answers = [watch.has_room(50, 2 * NS, now_s * NS, nothing_else) for now_s in (9, 10, 11, 12)]
+        assert answers == [None, None, None, True], "from when it was looked for, not from when it was asked for"
         reader.let_go.set()
 
 
 def test_without_a_ladder_there_is_room() -> None:
-    assert Watch(None, Ladder({}, 30), lambda: NS).has_room(1e9, NS, NS) is True
+    assert Watch(None, Ladder({}, 30), lambda: NS).has_room(1e9, NS, NS, nothing_else) is True

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from edge.life.room import MIB, Room, asked_mib
+from edge.daemon import TICK_MS
+from edge.life.room import HURRY_MS, MIB, Room, asked_mib
 
 
 @dataclass(eq=False)
@@ -36,18 +37,20 @@ class Stream:
 @dataclass
 class Loop:
     streams: Sequence[Stream]
+    tick_ms: int = 0
 
 
 @dataclass
 class Watch:
-    """Has room for `mib`; None where it does not know yet."""
+    """Has room for `mib`, by a reading of `read_ns`; None where it does not know yet."""
 
     mib: float | None
-    asked: list[tuple[float, int]] = field(default_factory=list)
+    read_ns: int = 5
+    asked: list[tuple[float, float]] = field(default_factory=list)
 
-    def has_room(self, mib: float, since_ns: int, now_ns: int) -> bool | None:  # noqa: ARG002
-        self.asked.append((mib, since_ns))
-        return None if self.mib is None else mib <= self.mib
+    def has_room(self, mib: float, since_ns: int, now_ns: int, beside: Callable[[int], float]) -> bool | None:  # noqa: ARG002
+        self.asked.append((mib, beside(self.read_ns)))
+        return None if self.mib is None else sum(self.asked[-1]) <= self.mib
 
 
 def shop(*sizes: int) -> tuple[Loop, list[Camera]]:
@@ -56,18 +59,23 @@ def shop(*sizes: int) -> tuple[Loop, list[Camera]]:
     return Loop([Stream(camera, place) for place, camera in enumerate(cameras)]), cameras
 
 
-def test_one_takes_at_a_time_the_most_important_first_and_memory_is_read_anew_between() -> None:
-    loop, (low, high) = shop(5, 7)
-    watch = Watch(100)
+def test_the_most_important_is_asked_first_and_what_is_granted_counts_until_a_reading_knows_of_it() -> None:
+    loop, (low, middle, high) = shop(5, 6, 7)
+    watch = Watch(13)
     room = Room(watch)
     room.turn(loop, 10)
-    assert (low.granted, high.granted, asked_mib(loop)) == (False, True, 5)
+    assert (low.granted, middle.granted, high.granted, asked_mib(loop)) == (False, True, True, 5)
+    watch.read_ns = 15
     room.turn(loop, 20)
-    assert not low.granted, "the other one is taking"
+    assert not low.granted, "a reading of now need not know of what is being taken now"
     high.take()
+    middle.take()
     room.turn(loop, 30)
+    assert not low.granted, "nor one that was begun before it was taken"
+    watch.read_ns = 35
+    room.turn(loop, 40)
     assert low.granted
-    assert watch.asked == [(7, 1), (5, 30)]
+    assert watch.asked == [(7, 0), (6, 7), (5, 13), (5, 13), (5, 13), (5, 0)]
 
 
 def test_a_small_one_need_not_wait_for_a_large_one_and_both_stand_in_the_log_once(
@@ -82,23 +90,30 @@ def test_a_small_one_need_not_wait_for_a_large_one_and_both_stand_in_the_log_onc
         room.turn(loop, 30)
     assert (small.granted, large.granted, other.granted, asked_mib(loop)) == (False, False, False, 170)
     assert (small.fault, large.fault, other.fault) == ("", "memory", "memory")
+    assert loop.tick_ms == TICK_MS
     assert sorted(record.message for record in caplog.records) == [
         "camera c1: no room for the 90 MiB that its frames want; it waits",
         "camera c2: no room for the 80 MiB that its frames want; it waits",
     ]
 
 
-def test_nothing_is_granted_or_said_before_memory_was_read(caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_is_granted_or_said_before_memory_was_read_and_the_loop_looks_again_soon(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     loop, (camera,) = shop(5)
     with caplog.at_level(logging.WARNING):
         Room(Watch(None)).turn(loop, 10)
-    assert (camera.granted, caplog.records) == (False, [])
+    assert (camera.granted, caplog.records, loop.tick_ms) == (False, [], HURRY_MS)
 
 
-def test_one_that_fails_before_it_takes_holds_nobody_up() -> None:
+def test_one_that_fails_before_it_takes_holds_nobody_up_for_longer_than_a_reading() -> None:
     loop, (low, high) = shop(5, 7)
-    room = Room(Watch(100))
+    watch = Watch(10)
+    room = Room(watch)
     room.turn(loop, 10)
     high.take()  # as a failure leaves it
     room.turn(loop, 20)
+    assert not low.granted
+    watch.read_ns = 25
+    room.turn(loop, 30)
     assert low.granted
