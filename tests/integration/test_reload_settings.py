@@ -152,12 +152,21 @@ def test_bounds_of_feedback_change_and_what_is_remembered_is_not_forgotten_by_it
             pass
         assert state.window_of == 1_000
         assert "feedback.max_decisions is 100, but " in refused(cart, feedback(", max_decisions: 100"))
-        event = change(cart, feedback(f", max_decisions: {state.remembered + 50}, window_verdicts: 20"))
+        while True:  # what a heartbeat says was committed a while ago, and more is remembered by now
+            state = cart.beat().feedback
+            assert state is not None
+            limit = state.remembered + 120
+            cart.write(more=feedback(f", max_decisions: {limit}, window_verdicts: 20"))
+            cart.hang_up()
+            event = next(message for message in cart.heard() if isinstance(message, messages.EventMessage))
+            if event.event == "reloaded":
+                break
+            assert f"feedback.max_decisions is {limit}, but " in event.summary
         assert event.summary == "reload done: feedback.max_decisions, feedback.window_verdicts"
         while (state := cart.beat().feedback) is None or state.window_of != 20:
             pass
-        limit, seen = state.remembered + 50, len(cart.seen)
-        cart.decisions(200)
+        seen = len(cart.seen)
+        cart.decisions(300)
         assert len(cart.seen) > seen
         after = cart.beat().feedback
         assert after is not None
