@@ -1,6 +1,7 @@
-"""An ipc path to listen on: never taken from a file or from somebody who listens there, and gone afterwards.
+"""What libzmq does by itself where it listens, and must not.
 
-libzmq by itself takes the path away from whatever stands there.
+It takes an ipc path away from whatever stands there: here never from a file or from somebody who listens, and the path
+is gone afterwards. And it lets peers in that speak ZMTP 1 or 2.
 """
 
 from __future__ import annotations
@@ -10,9 +11,20 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+import zmq
+
 from edge.errors import InputError, PublishError
 
-__all__ = ["refuse_taken", "remove"]
+__all__ = ["refuse_old_protocols", "refuse_taken", "remove"]
+
+
+def refuse_old_protocols(socket: zmq.Socket[bytes]) -> None:
+    """Have whoever speaks ZMTP 1 or 2 hung up on at a plain `socket`, which is not bound yet; behind a door they are.
+
+    Such a peer that introduces itself while the socket is being closed ends the process (libzmq 4.3.5,
+    `process_routing_id_msg`: its pipe is gone, and that is asserted). A ZAP domain refuses them; nobody is asked.
+    """
+    socket.setsockopt(zmq.ZAP_DOMAIN, b"plain")
 
 
 def refuse_taken(endpoint: str, key: str) -> None:

@@ -26,7 +26,7 @@ from edge.command import Parser, run
 from edge.errors import InputError, PublishError
 from edge.keys.door import Door
 from edge.keys.options import add_door, door_from
-from edge.listening import refuse_taken, remove
+from edge.listening import refuse_old_protocols, refuse_taken, remove
 from edge.outbox.wire import acknowledgement, refusal, row_of
 from edge.telling import Telling
 
@@ -85,6 +85,8 @@ def _listening(endpoint: str, door: Door | None) -> Iterator[zmq.Socket[bytes]]:
         socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
         if door is not None:
             door.guard(context, socket)
+        else:
+            refuse_old_protocols(socket)
         try:
             socket.bind(endpoint)
             try:

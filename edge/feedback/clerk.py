@@ -33,7 +33,7 @@ from edge.feedback.state import Decided, FeedbackState, Told
 from edge.feedback.store import Store
 from edge.feedback.wire import MAX_BYTES, Answer, Ask, Verdict, decode
 from edge.keys.door import Door
-from edge.listening import refuse_taken, remove
+from edge.listening import refuse_old_protocols, refuse_taken, remove
 
 __all__ = ["QUEUE", "Bounds", "Clerk", "Parts"]
 
@@ -172,6 +172,8 @@ class Clerk:
         refuse_taken(self._endpoint, "feedback.listen")
         if self._door is not None:
             self._door.guard(self._context, socket)
+        else:
+            refuse_old_protocols(socket)
         try:
             socket.bind(self._endpoint)
         except zmq.ZMQError as error:

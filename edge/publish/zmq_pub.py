@@ -19,7 +19,7 @@ import zmq
 
 from edge.errors import PublishError
 from edge.keys.door import Door
-from edge.listening import refuse_taken, remove
+from edge.listening import refuse_old_protocols, refuse_taken, remove
 from edge.ports import Publisher
 
 __all__ = ["ZmqPublisher"]
@@ -53,6 +53,8 @@ class ZmqPublisher(Publisher):
         publisher.setsockopt(zmq.TCP_KEEPALIVE, 1)
         if self._door is not None:
             self._door.guard(self._context, publisher)
+        else:
+            refuse_old_protocols(publisher)
         try:
             publisher.bind(self._endpoint)
         except zmq.ZMQError as error:

@@ -37,7 +37,13 @@ from edge.publish.zmq_pub import ZmqPublisher
 WAIT_MS = 20_000
 SHORT, WHOLE = 1_000, 10_000
 STEPS = ((0, 64), (64, 266), (266, None))  # greeting; READY and more, or HELLO; INITIATE: each is waited for
-OLD = (b"\x01\x00", b"\xff\0\0\0\0\0\0\0\1\x7f\1\2\0\0", b"GET / HTTP/1.1\r\n\r\n", b"\x05\x00abcd")
+OLD = (  # what ZMTP 1 and 2 begin with, and what is taken for it
+    b"\x01\x00",
+    b"\xff\0\0\0\0\0\0\0\1\x7f\0\2\0\0",
+    b"\xff\0\0\0\0\0\0\0\1\x7f\1\2\0\0",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"\x05\x00abcd",
+)
 MOST_MIB = 50
 
 
@@ -217,10 +223,8 @@ def mutated(generator: random.Random, said: bytes) -> bytes:
         return bytes(raw[:start] + raw[generator.randrange(len(raw)) :] + raw[start:])
     if kind == 3:  # after the greeting of 64 bytes a frame that claims to be huge
         return bytes(raw[:64]) + b"\x06" + generator.choice((b"\x7f", b"\xff", b"\0")) * 8 + bytes(50)
-    if kind == 4:  # versions of old
-        return generator.choice(
-            (b"\x01\x00", b"\xff\0\0\0\0\0\0\0\1\x7f\1\2\0\0", b"GET / HTTP/1.1\r\n\r\n", b"\x05\x00abcd")
-        )
+    if kind == 4:
+        return generator.choice(OLD)
     for _ in range(generator.randrange(1, 9)):
         raw[generator.randrange(10 if kind == 5 else 0, len(raw))] = generator.randrange(256)
     return bytes(raw)
@@ -271,6 +275,23 @@ def babble(target: Target, count: int, seed: int) -> None:
 def test_mutated_handshakes_end_nothing(made: Callable[..., contextmanager], with_keys: bool, tmp_path: Path) -> None:
     with made(tmp_path, Keys(tmp_path, with_keys)) as target:
         storm(target, SHORT, seed=1, stranger=make_pair("stranger", tmp_path))
+
+
+@pytest.mark.parametrize("with_keys", [False, True], ids=["plain", "keys"])
+@pytest.mark.parametrize("made", TARGETS)
+def test_who_speaks_an_old_protocol_is_hung_up_on(
+    made: Callable[..., contextmanager], with_keys: bool, tmp_path: Path
+) -> None:
+    """libzmq ends the process where such a peer introduces itself to a socket that is being closed."""
+    with made(tmp_path, Keys(tmp_path, with_keys)) as target:
+        for greeting in OLD:
+            with socket_module.create_connection(("127.0.0.1", target.port), 10) as connection:
+                connection.settimeout(10)
+                connection.sendall(greeting)
+                with suppress(ConnectionResetError):  # it hung up with bytes unread
+                    while connection.recv(4096):
+                        pass
+        target.good()
 
 
 @pytest.mark.parametrize("made", TARGETS)
