@@ -33,9 +33,9 @@ __all__ = [
     "refuse_no_room_beside",
     "refuse_no_room_for",
     "refuse_too_large",
-    "spare_mib",
     "rings_mib",
     "search_mib",
+    "spare_mib",
 ]
 
 MIB = 1 << 20

@@ -99,9 +99,9 @@ class Watch:
         latest = self._of_these()
         if latest is None or latest.asked_ns <= since_ns:
             self._now.set()
-            self._wanted_ns = now_ns if self._wanted_ns is None else self._wanted_ns
+            if self._wanted_ns is None or (latest is not None and latest.asked_ns >= self._wanted_ns):
+                self._wanted_ns = now_ns  # they have answered since one was wanted before
             return True if now_ns - self._wanted_ns > PATIENCE_S * 1e9 else None
-        self._wanted_ns = None
         missing_mib = beside(latest.asked_ns)
         if self._ladder.has_room(latest.readings, self._sensors.taking(mib + missing_mib)):
             return True

@@ -216,5 +216,16 @@ def test_who_waits_for_memory_does_not_wait_for_a_sensor_that_hangs() -> None:
         reader.let_go.set()
 
 
+def test_a_question_that_was_dropped_before_its_reading_makes_nobody_impatient_later() -> None:
+    limited, now = Limited(90), [1 * NS]
+    watch = Watch(limited, Ladder(marks_of(DegradeConfig()), 30), lambda: now[0])
+    with watch:
+        until(lambda: watch._latest is not None)
+        assert watch.has_room(50, 2 * NS, 3 * NS, nothing_else) is None
+        now[0] = 100 * NS  # that camera has gone; another asks much later
+        until(lambda: watch._latest is not None and watch._latest.asked_ns == 100 * NS)
+        assert watch.has_room(50, 101 * NS, 101 * NS, nothing_else) is None, "by a reading, not for want of one"
+
+
 def test_without_a_ladder_there_is_room() -> None:
     assert Watch(None, Ladder({}, 30), lambda: NS).has_room(1e9, NS, NS, nothing_else) is True
